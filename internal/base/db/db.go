@@ -1,0 +1,222 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	// The pgx and sqlite drivers register themselves with database/sql.
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"postroad/internal/base/clock"
+)
+
+// ErrNoRows is sql.ErrNoRows, so that stores need not import database/sql for it.
+var ErrNoRows = sql.ErrNoRows
+
+// Config says which database to open.
+type Config struct {
+	// URL is postgres://... or the path of an SQLite file.
+	URL    string
+	Clock  clock.Clock  // nil: the system clock
+	Logger *slog.Logger // nil: discard
+	// Readers is the size of the reader pool; 0 means 4.
+	Readers int
+}
+
+// DB is an open store. Its methods are safe for concurrent use.
+type DB struct {
+	Dialect Dialect
+	clock   clock.Clock
+	log     *slog.Logger
+	w, r    *sql.DB
+	group   *group
+
+	// writing orders SQLite's writers fairly; its own busy handler would poll.
+	writing sync.Mutex
+}
+
+// Open opens the store; Migrate brings its schema up to date.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Clock == nil {
+		c.Clock = clock.System{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Readers == 0 {
+		c.Readers = 4
+	}
+	d := &DB{clock: c.Clock, log: c.Logger}
+	if err := d.connect(c); err != nil {
+		return nil, err
+	}
+	if err := d.w.PingContext(ctx); err != nil {
+		d.closePools()
+		return nil, fmt.Errorf("database %s: %w", Redact(c.URL), err)
+	}
+	g, err := newGroup(ctx, d)
+	if err != nil {
+		d.closePools()
+		return nil, err
+	}
+	d.group = g
+	return d, nil
+}
+
+func (d *DB) connect(c Config) (err error) {
+	if IsPostgres(c.URL) {
+		d.Dialect = Postgres
+		if d.w, err = sql.Open("pgx", c.URL); err != nil {
+			return fmt.Errorf("database url: %w", err)
+		}
+		d.w.SetMaxOpenConns(16)
+		d.w.SetMaxIdleConns(8)
+		d.r = d.w
+		return nil
+	}
+	d.Dialect = SQLite
+	if d.w, err = sql.Open("sqlite", sqliteDSN(c.URL, false)); err != nil {
+		return err
+	}
+	// Two connections: the group writer keeps one for its prepared statements,
+	// control-plane writes use the other; SQLite's own lock orders them.
+	d.w.SetMaxOpenConns(2)
+	if d.r, err = sql.Open("sqlite", sqliteDSN(c.URL, true)); err != nil {
+		return err
+	}
+	d.r.SetMaxOpenConns(c.Readers)
+	d.r.SetMaxIdleConns(c.Readers)
+	return nil
+}
+
+// sqliteDSN builds the connection string: write-ahead log, a full fsync per
+// commit, and transactions that take the write lock when they begin.
+func sqliteDSN(path string, readOnly bool) string {
+	q := url.Values{}
+	for _, p := range []string{"busy_timeout(20000)", "journal_mode(WAL)", "synchronous(FULL)",
+		"cache_size(-32768)", "temp_store(MEMORY)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"} {
+		q.Add("_pragma", p)
+	}
+	if readOnly {
+		q.Add("_pragma", "query_only(1)")
+	} else {
+		q.Set("_txlock", "immediate")
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// IsPostgres reports whether u names a PostgreSQL database.
+func IsPostgres(u string) bool {
+	return strings.HasPrefix(u, "postgres://") || strings.HasPrefix(u, "postgresql://")
+}
+
+// Redact returns u without its password, for logs and errors.
+func Redact(u string) string {
+	p, err := url.Parse(u)
+	if err != nil {
+		return "(unreadable url)"
+	}
+	return p.Redacted()
+}
+
+// Close ends the group writer after its last batch and closes the pools.
+func (d *DB) Close() error {
+	d.group.close()
+	return d.closePools()
+}
+
+func (d *DB) closePools() error {
+	err := d.w.Close()
+	if d.r != d.w && d.r != nil {
+		err = errors.Join(err, d.r.Close())
+	}
+	return err
+}
+
+// Ping reports whether the store answers.
+func (d *DB) Ping(ctx context.Context) error { return d.r.PingContext(ctx) }
+
+// Clock returns the clock transactions take their Now from.
+func (d *DB) Clock() clock.Clock { return d.clock }
+
+// Read runs fn on a reader. What fn sees is one snapshot on SQLite and
+// read-committed on PostgreSQL; writes fail.
+func (d *DB) Read(ctx context.Context, fn func(*Tx) error) error {
+	return d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
+}
+
+// Write runs fn in a transaction of its own and commits it unless fn returns
+// an error. fn must not call Read, Write or Group.
+func (d *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+	defer d.lockWriter()()
+	return d.in(ctx, d.w, nil, fn)
+}
+
+func (d *DB) lockWriter() (unlock func()) {
+	if d.Dialect != SQLite {
+		return func() {}
+	}
+	d.writing.Lock()
+	return d.writing.Unlock
+}
+
+func (d *DB) in(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(*Tx) error) error {
+	if o != nil && d.Dialect == SQLite {
+		o = nil // the pool is query_only already
+	}
+	stx, err := pool.BeginTx(ctx, o)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer stx.Rollback() // no effect after Commit
+	tx := &Tx{Now: d.now(), ctx: ctx, db: d, q: stx}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	if err := stx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	tx.committed()
+	return nil
+}
+
+func (d *DB) now() int64 { return d.clock.Now().UnixMicro() }
+
+// Size returns the bytes the database occupies.
+func (d *DB) Size(ctx context.Context) (n int64, err error) {
+	q := "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+	if d.Dialect == Postgres {
+		q = "SELECT pg_database_size(current_database())"
+	}
+	err = d.r.QueryRowContext(ctx, q).Scan(&n)
+	return n, err
+}
+
+// Wait blocks until the store answers or ctx ends, for a database server that
+// starts at the same time as we do.
+func (d *DB) Wait(ctx context.Context, every time.Duration) error {
+	for {
+		err := d.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		c, stop := d.clock.After(every)
+		select {
+		case <-ctx.Done():
+			stop()
+			return err
+		case <-c:
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package db_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
+	"postroad/internal/base/db/dbtest"
+)
+
+var steps = []db.Migration{{Number: 1, Name: "t", SQL: "-- test table\nCREATE TABLE t (id $KEY, name TEXT NOT NULL UNIQUE, body $BYTES);\n"}}
+
+var insT = &db.Insert{Table: "t", Columns: []string{"id", "name", "body"}}
+var delT = &db.Delete{Table: "t", Column: "id"}
+
+func count(t *testing.T, d *db.DB) (n int) {
+	t.Helper()
+	if err := d.Read(context.Background(), func(tx *db.Tx) error {
+		return tx.QueryRow("SELECT COUNT(*) FROM t").Scan(&n)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestGroupSharesAndIsolates(t *testing.T) {
+	dbtest.Each(t, clock.System{}, steps, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		boom := errors.New("boom")
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var failed, conflicts, ok, after int
+		for i := range 400 {
+			wg.Go(func() {
+				err := d.Group(ctx, func(tx *db.Tx) error {
+					if i%10 == 3 {
+						tx.Stage(insT, int64(10000+i), fmt.Sprint("lost", i), []byte("x"))
+						return boom
+					}
+					name := fmt.Sprint("n", i)
+					if i%10 == 4 {
+						name = "same"
+					}
+					tx.Stage(insT, int64(i), name, []byte("body"))
+					tx.AfterCommit(func() { mu.Lock(); after++; mu.Unlock() })
+					return nil
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case errors.Is(err, boom):
+					failed++
+				case db.IsConflict(err):
+					conflicts++
+				case err == nil:
+					ok++
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if failed != 40 || conflicts != 39 || ok != 321 || after != 321 {
+			t.Fatalf("failed %d conflicts %d ok %d callbacks %d", failed, conflicts, ok, after)
+		}
+		if n := count(t, d); n != 321 {
+			t.Fatalf("rows %d, want 321", n)
+		}
+	})
+}
+
+func TestStageDeleteAndPanic(t *testing.T) {
+	dbtest.Each(t, clock.System{}, steps, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		if err := d.Write(ctx, func(tx *db.Tx) error {
+			for i := range 300 {
+				tx.Stage(insT, int64(i), fmt.Sprint(i), nil)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Group(ctx, func(tx *db.Tx) error { panic("bad job") }); err == nil {
+			t.Fatal("a panic must fail its job")
+		}
+		if err := d.Group(ctx, func(tx *db.Tx) error {
+			for i := range 299 {
+				tx.StageDelete(delT, int64(i))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, d); n != 1 {
+			t.Fatalf("rows %d, want 1", n)
+		}
+	})
+}
+
+func TestReadIsReadOnlyAndNowIsFixed(t *testing.T) {
+	fake := clock.NewFake(time.UnixMicro(1_700_000_000_000_000))
+	dbtest.Each(t, fake, steps, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		if err := d.Read(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec("INSERT INTO t (id, name) VALUES (?, ?)", 1, "a")
+			return err
+		}); err == nil {
+			t.Fatal("a reader wrote")
+		}
+		if err := d.Write(ctx, func(tx *db.Tx) error {
+			if tx.Now != fake.Now().UnixMicro() {
+				t.Errorf("Now %d", tx.Now)
+			}
+			_, err := tx.Exec("INSERT INTO t (id, name) VALUES (?, 'what?')", 1)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var name string
+		err := d.Read(ctx, func(tx *db.Tx) error {
+			return tx.Each(func(r *sql.Rows) error { return r.Scan(&name) }, "SELECT name FROM t WHERE id = ? AND name = 'what?'", 1)
+		})
+		if err != nil || name != "what?" {
+			t.Fatalf("%q %v", name, err)
+		}
+	})
+}
+
+func TestMigrateTwiceAndNewer(t *testing.T) {
+	dbtest.Each(t, clock.System{}, steps, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		if err := d.Migrate(ctx, steps); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Migrate(ctx, nil); err == nil {
+			t.Fatal("a database of a newer version was accepted")
+		}
+	})
+}
+
+func TestGroupAfterClose(t *testing.T) {
+	d, err := db.Open(context.Background(), db.Config{URL: dbtest.SQLiteURL(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Group(context.Background(), func(*db.Tx) error { return nil }); !errors.Is(err, db.ErrClosed) {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,267 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// maxBatch bounds how many callers share a transaction; storage measurements
+// show no gain above it.
+const maxBatch = 512
+
+// ErrClosed is returned by Group after Close.
+var ErrClosed = errors.New("database is closed")
+
+type job struct {
+	fn   func(*Tx) error
+	err  error
+	tx   *Tx
+	done chan struct{}
+}
+
+// group is the writer whose transactions are shared: while one batch is being
+// committed the next one gathers, so the batch size follows the load and an
+// idle system pays no waiting time.
+type group struct {
+	d     *DB
+	queue chan *job
+	quit  chan struct{}
+	ended chan struct{}
+	once  sync.Once
+	conn  *sql.Conn
+	stmts *stmtCache
+}
+
+func newGroup(ctx context.Context, d *DB) (*group, error) {
+	g := &group{d: d, queue: make(chan *job, 4*maxBatch), quit: make(chan struct{}), ended: make(chan struct{})}
+	if err := g.reconnect(ctx); err != nil {
+		return nil, err
+	}
+	go g.run()
+	return g, nil
+}
+
+// Group runs fn in a transaction shared with other callers and returns when it
+// is durable. Rows should be staged; fn may also query and execute. An error
+// from fn undoes fn's work only: the rest of the batch is run again without it.
+// fn can therefore run more than once and must not have effects outside tx
+// (AfterCommit is for those).
+func (d *DB) Group(ctx context.Context, fn func(*Tx) error) error {
+	j := &job{fn: fn, done: make(chan struct{})}
+	select {
+	case d.group.queue <- j:
+	case <-d.group.quit:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// From here the work happens whatever ctx says; an answer is always given,
+	// because a caller that left early would not know what is on disk.
+	select {
+	case <-j.done:
+	case <-d.group.ended: // handed over while the writer was ending
+		select {
+		case <-j.done:
+		default:
+			return ErrClosed
+		}
+	}
+	return j.err
+}
+
+func (g *group) close() {
+	g.once.Do(func() { close(g.quit) })
+	<-g.ended
+}
+
+func (g *group) run() {
+	defer close(g.ended)
+	batch := make([]*job, 0, maxBatch)
+	for {
+		batch = batch[:0]
+		select {
+		case j := <-g.queue:
+			batch = append(batch, j)
+		case <-g.quit:
+			g.drain()
+			return
+		}
+		g.commit(g.gather(batch))
+	}
+}
+
+func (g *group) gather(batch []*job) []*job {
+	for len(batch) < maxBatch {
+		select {
+		case j := <-g.queue:
+			batch = append(batch, j)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// drain finishes what callers had handed over before Close.
+func (g *group) drain() {
+	for {
+		select {
+		case j := <-g.queue:
+			g.commit(g.gather([]*job{j}))
+		default:
+			g.stmts.close()
+			g.conn.Close()
+			return
+		}
+	}
+}
+
+// commit runs a batch. A job whose function fails is answered and the rest is
+// tried again; when the statement or commit of the batch itself fails the jobs
+// run one by one, so that each gets its own result.
+func (g *group) commit(batch []*job) {
+	for len(batch) > 0 {
+		bad, err := g.try(batch)
+		if err == nil {
+			for _, j := range batch {
+				j.tx.committed()
+				close(j.done)
+			}
+			return
+		}
+		if bad >= 0 {
+			batch[bad].answer(err)
+			batch = append(batch[:bad:bad], batch[bad+1:]...)
+			continue
+		}
+		if len(batch) == 1 {
+			batch[0].answer(err)
+			return
+		}
+		for _, j := range batch {
+			g.commit([]*job{j})
+		}
+		return
+	}
+}
+
+func (j *job) answer(err error) {
+	j.err = err
+	close(j.done)
+}
+
+// try runs the batch in one transaction. bad is the index of the job whose
+// function failed, or -1 when the transaction itself did.
+func (g *group) try(batch []*job) (bad int, err error) {
+	ctx := context.Background()
+	if g.conn == nil {
+		if err := g.reconnect(ctx); err != nil {
+			return -1, fmt.Errorf("database: %w", err)
+		}
+	}
+	defer g.d.lockWriter()()
+	if _, err := g.conn.ExecContext(ctx, g.begin()); err != nil {
+		g.drop()
+		return -1, fmt.Errorf("begin: %w", err)
+	}
+	shared := &Tx{Now: g.d.now(), ctx: ctx, db: g.d, q: g.conn, stmts: g.stmts}
+	for i, j := range batch {
+		j.tx = shared.child()
+		if err := j.run(); err != nil {
+			g.rollback()
+			return i, err
+		}
+		shared.staged = j.tx.staged
+	}
+	if err := shared.flush(); err != nil {
+		g.rollback()
+		return -1, err
+	}
+	if _, err := g.conn.ExecContext(ctx, "COMMIT"); err != nil {
+		g.rollback()
+		return -1, fmt.Errorf("commit: %w", err)
+	}
+	return 0, nil
+}
+
+// run calls the job's function; a panic in it fails the job, not the writer.
+func (j *job) run() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in transaction: %v", p)
+		}
+	}()
+	return j.fn(j.tx)
+}
+
+// child is the view of a shared transaction one job gets: same connection and
+// staged rows, its own callbacks.
+func (t *Tx) child() *Tx {
+	c := *t
+	c.after = nil
+	return &c
+}
+
+func (g *group) begin() string {
+	if g.d.Dialect == SQLite {
+		return "BEGIN IMMEDIATE"
+	}
+	return "BEGIN"
+}
+
+func (g *group) rollback() {
+	if _, err := g.conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
+		g.d.log.Error("rollback failed, reconnecting", "error", err)
+		g.drop()
+	}
+}
+
+func (g *group) drop() {
+	g.stmts.close()
+	g.conn.Close()
+	g.conn = nil
+}
+
+func (g *group) reconnect(ctx context.Context) error {
+	c, err := g.d.w.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	g.conn, g.stmts = c, &stmtCache{conn: c, rebind: g.d.Dialect.Rebind, m: map[string]*sql.Stmt{}}
+	return nil
+}
+
+// stmtCache keeps the statements of one connection prepared.
+type stmtCache struct {
+	conn   *sql.Conn
+	rebind func(string) string
+	m      map[string]*sql.Stmt
+}
+
+// maxStmts bounds the cache; hot statements are a few dozen.
+const maxStmts = 500
+
+func (c *stmtCache) get(ctx context.Context, q string) (*sql.Stmt, error) {
+	if st, ok := c.m[q]; ok {
+		return st, nil
+	}
+	if len(c.m) >= maxStmts {
+		c.close()
+	}
+	st, err := c.conn.PrepareContext(ctx, c.rebind(q))
+	if err != nil {
+		return nil, err
+	}
+	c.m[q] = st
+	return st, nil
+}
+
+func (c *stmtCache) close() {
+	for _, st := range c.m {
+		st.Close()
+	}
+	clear(c.m)
+}

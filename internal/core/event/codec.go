@@ -1,0 +1,99 @@
+package event
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"strings"
+
+	_ "embed" // the dictionary
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// dictID is stored in every frame, so that a later dictionary can be added
+// while rows written with this one stay readable.
+const dictID = 1
+
+// dictionary is typical documents and conversations, raw: what a document
+// shares with them costs a few bytes.
+//
+//go:embed dictionary.txt
+var dictionary []byte
+
+type codec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+func newCodec() (*codec, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false),
+		zstd.WithWindowSize(1<<16), zstd.WithEncoderDictRaw(dictID, dictionary))
+	if err != nil {
+		return nil, fmt.Errorf("event dictionary: %w", err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(64<<20), zstd.WithDecoderDictRaw(dictID, dictionary))
+	if err != nil {
+		return nil, fmt.Errorf("event dictionary: %w", err)
+	}
+	return &codec{enc, dec}, nil
+}
+
+func (c *codec) pack(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return c.enc.EncodeAll(b, make([]byte, 0, len(b)/3+32))
+}
+
+func (c *codec) unpack(b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	return c.dec.DecodeAll(b, nil)
+}
+
+// open turns a row back into an event.
+func (c *codec) open(e *Event, doc, detail []byte) error {
+	text, err := c.unpack(doc)
+	if err != nil {
+		return fmt.Errorf("event %d: %w", e.ID, err)
+	}
+	if err := json.Unmarshal(text, &e.Doc); err != nil {
+		return fmt.Errorf("event %d: %w", e.ID, err)
+	}
+	text, err = c.unpack(detail)
+	if err != nil {
+		return fmt.Errorf("event %d: %w", e.ID, err)
+	}
+	e.Detail = string(text)
+	return nil
+}
+
+// publicID is the id clients see: 22 characters of URL-safe base64 made of the
+// row id and a hash of it. Mailgun: unique within a day; ours is always.
+func publicID(id int64) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], mix(uint64(id)))
+	binary.BigEndian.PutUint64(b[8:], mix(uint64(id)^0x9e3779b97f4a7c15))
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// mix is a bijection (splitmix64's finaliser), so that ids look unordered but
+// never collide.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Hash is the look-up value of an address or message-id in the partitions.
+func Hash(s string) int64 {
+	h := fnv.New64a()
+	h.Write([]byte(strings.ToLower(s)))
+	return int64(h.Sum64())
+}

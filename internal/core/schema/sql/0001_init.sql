@@ -1,0 +1,199 @@
+-- Accounts, keys, settings.
+CREATE TABLE account (
+	id          TEXT PRIMARY KEY,
+	name        TEXT NOT NULL,
+	signing_key TEXT NOT NULL,
+	created_at  BIGINT NOT NULL
+);
+CREATE TABLE api_key (
+	id          TEXT PRIMARY KEY,
+	account_id  TEXT NOT NULL,
+	hash        $BYTES NOT NULL UNIQUE,
+	tail        TEXT NOT NULL,
+	kind        TEXT NOT NULL,
+	role        TEXT NOT NULL,
+	domain      TEXT NOT NULL,
+	description TEXT NOT NULL,
+	requestor   TEXT NOT NULL,
+	user_id     TEXT NOT NULL,
+	user_name   TEXT NOT NULL,
+	disabled    BIGINT NOT NULL,
+	expires_at  BIGINT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	updated_at  BIGINT NOT NULL
+);
+CREATE INDEX api_key_account ON api_key (account_id, created_at);
+CREATE TABLE setting (
+	name  TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+);
+
+-- Sending domains. settings is JSON: what the API stores for a domain and no
+-- query selects by.
+CREATE TABLE domain (
+	id          $KEY,
+	public_id   TEXT NOT NULL UNIQUE,
+	name        TEXT NOT NULL UNIQUE,
+	account_id  TEXT NOT NULL,
+	state       TEXT NOT NULL,
+	type        TEXT NOT NULL,
+	settings    TEXT NOT NULL,
+	records     TEXT NOT NULL,
+	checked_at  BIGINT NOT NULL,
+	created_at  BIGINT NOT NULL
+);
+CREATE INDEX domain_account ON domain (account_id, id);
+CREATE TABLE dkim_key (
+	id          $KEY,
+	domain_id   BIGINT NOT NULL,
+	selector    TEXT NOT NULL,
+	private     $BYTES NOT NULL,
+	public      TEXT NOT NULL,
+	bits        BIGINT NOT NULL,
+	active      BIGINT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	UNIQUE (domain_id, selector)
+);
+CREATE TABLE credential (
+	id          $KEY,
+	domain_id   BIGINT NOT NULL,
+	login       TEXT NOT NULL UNIQUE,
+	hash        TEXT NOT NULL,
+	created_at  BIGINT NOT NULL
+);
+CREATE INDEX credential_domain ON credential (domain_id, id);
+
+-- Messages. The body lies in a segment of the blob store; blob names it.
+-- options is JSON: everything asked for at submission that is not a column.
+CREATE TABLE message (
+	id          $KEY,
+	account_id  TEXT NOT NULL,
+	domain_id   BIGINT NOT NULL,
+	storage_key TEXT NOT NULL,
+	message_id  TEXT NOT NULL,
+	sender      TEXT NOT NULL,
+	blob        TEXT NOT NULL,
+	size        BIGINT NOT NULL,
+	options     TEXT NOT NULL,
+	request     TEXT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	expires_at  BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX message_key ON message (storage_key);
+CREATE INDEX message_domain ON message (domain_id, id);
+CREATE INDEX message_expiry ON message (expires_at);
+CREATE TABLE idempotency (
+	account_id  TEXT NOT NULL,
+	idem_key    TEXT NOT NULL,
+	body_hash   $BYTES NOT NULL,
+	message_id  TEXT NOT NULL,
+	expires_at  BIGINT NOT NULL,
+	PRIMARY KEY (account_id, idem_key)
+);
+CREATE INDEX idempotency_expiry ON idempotency (expires_at);
+
+-- Deliveries: one row per recipient that is not finished. node is 0 while the
+-- row waits and names the running program that holds it otherwise.
+CREATE TABLE delivery (
+	id          $KEY,
+	message_id  BIGINT NOT NULL,
+	domain_id   BIGINT NOT NULL,
+	recipient   TEXT NOT NULL,
+	lane        TEXT NOT NULL,
+	due         BIGINT NOT NULL,
+	deadline    BIGINT NOT NULL,
+	attempt     BIGINT NOT NULL,
+	node        BIGINT NOT NULL,
+	first_at    BIGINT NOT NULL,
+	vars        TEXT NOT NULL,
+	signature   TEXT NOT NULL,
+	last        TEXT NOT NULL
+);
+CREATE INDEX delivery_due ON delivery (due) WHERE node = 0;
+CREATE INDEX delivery_node ON delivery (node) WHERE node <> 0;
+CREATE INDEX delivery_message ON delivery (message_id);
+CREATE TABLE node (
+	id          $KEY,
+	name        TEXT NOT NULL,
+	started_at  BIGINT NOT NULL,
+	seen_at     BIGINT NOT NULL
+);
+
+-- Events lie in one table per day, made when the day begins: event_YYYYMMDD.
+-- This is their list.
+CREATE TABLE event_day (
+	day         BIGINT PRIMARY KEY,
+	created_at  BIGINT NOT NULL
+);
+
+-- Suppressions: one mechanism, four kinds.
+CREATE TABLE suppression (
+	id          $KEY,
+	domain_id   BIGINT NOT NULL,
+	kind        TEXT NOT NULL,
+	address     TEXT NOT NULL,
+	lookup      TEXT NOT NULL,
+	tag         TEXT NOT NULL,
+	code        TEXT NOT NULL,
+	reason      TEXT NOT NULL,
+	message_id  TEXT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	UNIQUE (domain_id, kind, lookup, tag)
+);
+
+-- Webhooks: what is registered, what has to be called, and each attempt.
+CREATE TABLE webhook (
+	id          $KEY,
+	public_id   TEXT NOT NULL,
+	account_id  TEXT NOT NULL,
+	domain_id   BIGINT NOT NULL,
+	event_type  TEXT NOT NULL,
+	url         TEXT NOT NULL,
+	description TEXT NOT NULL,
+	created_at  BIGINT NOT NULL,
+	UNIQUE (account_id, domain_id, event_type, url)
+);
+CREATE INDEX webhook_public ON webhook (public_id);
+CREATE TABLE webhook_call (
+	id          $KEY,
+	account_id  TEXT NOT NULL,
+	domain_id   BIGINT NOT NULL,
+	event_type  TEXT NOT NULL,
+	event_id    BIGINT NOT NULL,
+	message_id  BIGINT NOT NULL,
+	url         TEXT NOT NULL,
+	payload     TEXT NOT NULL,
+	state       TEXT NOT NULL,
+	attempt     BIGINT NOT NULL,
+	due         BIGINT NOT NULL,
+	node        BIGINT NOT NULL,
+	created_at  BIGINT NOT NULL
+);
+CREATE INDEX webhook_call_due ON webhook_call (due) WHERE state = 'waiting';
+CREATE INDEX webhook_call_message ON webhook_call (message_id);
+CREATE INDEX webhook_call_account ON webhook_call (account_id, id);
+CREATE TABLE webhook_attempt (
+	id          $KEY,
+	call_id     BIGINT NOT NULL,
+	number      BIGINT NOT NULL,
+	at          BIGINT NOT NULL,
+	duration    BIGINT NOT NULL,
+	status      BIGINT NOT NULL,
+	request     TEXT NOT NULL,
+	response    TEXT NOT NULL,
+	error       TEXT NOT NULL,
+	next_at     BIGINT NOT NULL
+);
+CREATE INDEX webhook_attempt_call ON webhook_attempt (call_id, number);
+
+-- API requests, for the page that explains what a client did.
+CREATE TABLE api_request (
+	id          $KEY,
+	request_id  TEXT NOT NULL,
+	account_id  TEXT NOT NULL,
+	method      TEXT NOT NULL,
+	path        TEXT NOT NULL,
+	status      BIGINT NOT NULL,
+	doc         TEXT NOT NULL
+);
+CREATE INDEX api_request_account ON api_request (account_id, id);
