@@ -178,16 +178,24 @@ func (d *DB) in(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(*Tx
 	}
 	defer stx.Rollback() // no effect after Commit
 	tx := &Tx{Now: d.now(), ctx: ctx, db: d, q: stx}
-	if err := fn(tx); err != nil {
+	if err := tx.run(fn, stx); err != nil {
+		tx.undone()
 		return err
 	}
-	if err := tx.flush(); err != nil {
+	tx.committed()
+	return nil
+}
+
+func (t *Tx) run(fn func(*Tx) error, stx *sql.Tx) error {
+	if err := fn(t); err != nil {
+		return err
+	}
+	if err := t.flush(); err != nil {
 		return err
 	}
 	if err := stx.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	tx.committed()
 	return nil
 }
 

@@ -171,17 +171,17 @@ func (g *group) try(batch []*job) (bad int, err error) {
 	for i, j := range batch {
 		j.tx = shared.child()
 		if err := j.run(); err != nil {
-			g.rollback()
+			g.rollback(batch[:i+1])
 			return i, err
 		}
 		shared.staged = j.tx.staged
 	}
 	if err := shared.flush(); err != nil {
-		g.rollback()
+		g.rollback(batch)
 		return -1, err
 	}
 	if _, err := g.conn.ExecContext(ctx, "COMMIT"); err != nil {
-		g.rollback()
+		g.rollback(batch)
 		return -1, fmt.Errorf("commit: %w", err)
 	}
 	return 0, nil
@@ -201,7 +201,7 @@ func (j *job) run() (err error) {
 // staged rows, its own callbacks.
 func (t *Tx) child() *Tx {
 	c := *t
-	c.after = nil
+	c.after, c.undo = nil, nil
 	return &c
 }
 
@@ -212,7 +212,11 @@ func (g *group) begin() string {
 	return "BEGIN"
 }
 
-func (g *group) rollback() {
+// rollback undoes the transaction and tells the jobs that had run in it.
+func (g *group) rollback(ran []*job) {
+	for _, j := range ran {
+		j.tx.undone()
+	}
 	if _, err := g.conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
 		g.d.log.Error("rollback failed, reconnecting", "error", err)
 		g.drop()

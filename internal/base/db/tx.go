@@ -24,6 +24,7 @@ type Tx struct {
 	stmts  *stmtCache // group transactions keep their statements prepared
 	staged []*stage
 	after  []func()
+	undo   []func()
 }
 
 // Dialect returns the engine's dialect.
@@ -34,6 +35,17 @@ func (t *Tx) Context() context.Context { return t.ctx }
 
 // AfterCommit runs fn once the transaction is durable; not at all otherwise.
 func (t *Tx) AfterCommit(fn func()) { t.after = append(t.after, fn) }
+
+// AfterRollback runs fn when the transaction, or this caller's part of a shared
+// one, is undone. A shared transaction may run the caller's function again.
+func (t *Tx) AfterRollback(fn func()) { t.undo = append(t.undo, fn) }
+
+func (t *Tx) undone() {
+	for _, fn := range t.undo {
+		fn()
+	}
+	t.undo = nil
+}
 
 func (t *Tx) committed() {
 	for _, fn := range t.after {

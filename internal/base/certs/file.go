@@ -1,0 +1,61 @@
+package certs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// writeFile writes a file so that readers see the old or the new text, also after
+// a crash.
+func writeFile(path string, text []byte, mode os.FileMode) error {
+	temporary, err := writeTemporary(path, text, mode)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// createFile is writeFile for a file that must not exist yet; else the error is
+// os.ErrExist.
+func createFile(path string, text []byte, mode os.FileMode) error {
+	temporary, err := writeTemporary(path, text, mode)
+	if err != nil {
+		return err
+	}
+	// A link, unlike a rename, fails if the name is taken.
+	if err := errors.Join(os.Link(temporary, path), os.Remove(temporary)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeTemporary writes to a new file beside path and returns its name.
+func writeTemporary(path string, text []byte, mode os.FileMode) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
