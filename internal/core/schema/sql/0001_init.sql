@@ -29,7 +29,7 @@ CREATE TABLE setting (
 );
 
 -- Sending domains. settings is JSON: what the API stores for a domain and no
--- query selects by.
+-- query selects by. authority names the domain whose keys sign.
 CREATE TABLE domain (
 	id          $KEY,
 	public_id   TEXT NOT NULL UNIQUE,
@@ -37,6 +37,7 @@ CREATE TABLE domain (
 	account_id  TEXT NOT NULL,
 	state       TEXT NOT NULL,
 	type        TEXT NOT NULL,
+	authority   TEXT NOT NULL,
 	settings    TEXT NOT NULL,
 	records     TEXT NOT NULL,
 	checked_at  BIGINT NOT NULL,
@@ -59,6 +60,7 @@ CREATE TABLE credential (
 	domain_id   BIGINT NOT NULL,
 	login       TEXT NOT NULL UNIQUE,
 	hash        TEXT NOT NULL,
+	system      BIGINT NOT NULL,
 	created_at  BIGINT NOT NULL
 );
 CREATE INDEX credential_domain ON credential (domain_id, id);
@@ -72,6 +74,7 @@ CREATE TABLE message (
 	storage_key TEXT NOT NULL,
 	message_id  TEXT NOT NULL,
 	sender      TEXT NOT NULL,
+	segment     BIGINT NOT NULL,
 	blob        TEXT NOT NULL,
 	size        BIGINT NOT NULL,
 	options     TEXT NOT NULL,
@@ -81,7 +84,9 @@ CREATE TABLE message (
 );
 CREATE UNIQUE INDEX message_key ON message (storage_key);
 CREATE INDEX message_domain ON message (domain_id, id);
+CREATE INDEX message_msgid ON message (message_id);
 CREATE INDEX message_expiry ON message (expires_at);
+CREATE INDEX message_segment ON message (segment);
 CREATE TABLE idempotency (
 	account_id  TEXT NOT NULL,
 	idem_key    TEXT NOT NULL,
@@ -162,14 +167,17 @@ CREATE TABLE webhook_call (
 	event_id    BIGINT NOT NULL,
 	message_id  BIGINT NOT NULL,
 	url         TEXT NOT NULL,
+	lane        TEXT NOT NULL,
 	payload     TEXT NOT NULL,
 	state       TEXT NOT NULL,
 	attempt     BIGINT NOT NULL,
+	step        BIGINT NOT NULL,
 	due         BIGINT NOT NULL,
 	node        BIGINT NOT NULL,
 	created_at  BIGINT NOT NULL
 );
-CREATE INDEX webhook_call_due ON webhook_call (due) WHERE state = 'waiting';
+CREATE INDEX webhook_call_lane ON webhook_call (lane, due, id) WHERE state = 'waiting';
+CREATE INDEX webhook_call_node ON webhook_call (node) WHERE node <> 0;
 CREATE INDEX webhook_call_message ON webhook_call (message_id);
 CREATE INDEX webhook_call_account ON webhook_call (account_id, id);
 CREATE TABLE webhook_attempt (
@@ -185,15 +193,3 @@ CREATE TABLE webhook_attempt (
 	next_at     BIGINT NOT NULL
 );
 CREATE INDEX webhook_attempt_call ON webhook_attempt (call_id, number);
-
--- API requests, for the page that explains what a client did.
-CREATE TABLE api_request (
-	id          $KEY,
-	request_id  TEXT NOT NULL,
-	account_id  TEXT NOT NULL,
-	method      TEXT NOT NULL,
-	path        TEXT NOT NULL,
-	status      BIGINT NOT NULL,
-	doc         TEXT NOT NULL
-);
-CREATE INDEX api_request_account ON api_request (account_id, id);

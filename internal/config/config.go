@@ -1,0 +1,131 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Mode says which command is started; some defaults depend on it.
+type Mode int
+
+const (
+	// Dev captures mail on a developer's machine.
+	Dev Mode = iota
+	// Serve delivers mail.
+	Serve
+)
+
+// String is the name of the command.
+func (m Mode) String() string {
+	if m == Dev {
+		return "dev"
+	}
+	return "serve"
+}
+
+// Config holds the settings in force.
+//
+// The tags of a field: name (file key; flag and variable follow from it), doc
+// (one sentence), default or dev and serve (a default for both modes or one
+// each), shown (what the generated texts give as default when it is computed),
+// arg (placeholder), only (the one mode in which it has a meaning), secret
+// (never shown, and readable from a file named by NAME_FILE), insecure (what
+// being on gives up), nofile (not a key of the file).
+type Config struct {
+	// Mode is the mode the settings were read for.
+	Mode Mode
+
+	File string `name:"config" arg:"FILE" nofile:"true" shown:"DATA/postroad.toml; with serve also /etc/postroad.toml" doc:"File to read settings from."`
+	Data string `name:"data" arg:"DIR" shown:"the user's data directory; with serve as root /var/lib/postroad" doc:"Directory everything is kept in."`
+
+	HTTP     Listen `name:"http" arg:"HOST:PORT" dev:"127.0.0.1:8025" serve:":8080" doc:"Address of the API and the control panel over HTTP; \"off\" for none."`
+	HTTPS    Listen `name:"https" arg:"HOST:PORT" dev:"127.0.0.1:8026" serve:"off" doc:"Address of the API and the control panel over HTTPS; \"off\" for none."`
+	SMTP     Listen `name:"smtp" arg:"HOST:PORT" dev:"127.0.0.1:1025" serve:"off" doc:"Address that takes mail over SMTP; \"off\" for none."`
+	TLSCert  string `name:"tls_cert" arg:"FILE" doc:"Certificate chain in PEM for HTTPS and STARTTLS."`
+	TLSKey   string `name:"tls_key" arg:"FILE" doc:"Private key in PEM that belongs to tls_cert."`
+	Hostname string `name:"hostname" arg:"NAME" shown:"the machine's name" doc:"Own host name, used in HELO, Message-ID and Received."`
+	PanelURL string `name:"panel_url" arg:"URL" doc:"Public base URL of the control panel, used in links."`
+
+	Database Secret `name:"database" arg:"URL" secret:"true" shown:"SQLite in data" doc:"PostgreSQL to use (postgres://...)."`
+	AdminKey Secret `name:"admin_key" arg:"KEY" secret:"true" doc:"API key with all rights, valid besides those in the database."`
+
+	DNS             Listen   `name:"dns" arg:"HOST:PORT" shown:"the system's resolvers" doc:"DNS resolver to ask."`
+	Relay           Relays   `name:"relay" arg:"PATTERN=URL" secret:"true" doc:"Sends mail for matching recipient domains through another server: PATTERN=smtp://[USER:PASSWORD@]HOST:PORT, or smtps for TLS from the start. PATTERN is example.com, *.example.com (subdomains), .example.com (both) or *. May be given more than once."`
+	RelayWithoutTLS bool     `name:"relay_without_tls" insecure:"mail and passwords may travel to relays unencrypted" doc:"Uses a relay even if it offers no TLS."`
+	Retry           Schedule `name:"retry" arg:"DURATIONS" default:"10m,10m,15m,30m,1h,2h,4h" doc:"Pauses between delivery attempts; after the last the delivery has failed."`
+	Workers         int      `name:"workers" arg:"N" default:"128" min:"1" max:"100000" doc:"Number of deliveries that run at the same time."`
+	MaxMessage      Size     `name:"max_message" arg:"SIZE" default:"25MB" min:"1024" max:"1073741824" doc:"Largest message accepted; 1 MB is 1,048,576 bytes."`
+
+	Retention       time.Duration `name:"retention" arg:"DURATION" default:"72h" min:"0" doc:"How long message bodies are kept after acceptance; never less than delivery needs."`
+	ShutdownTimeout time.Duration `name:"shutdown_timeout" arg:"DURATION" default:"30s" min:"0" doc:"How long a stop waits for work in progress."`
+
+	Strict           bool `name:"strict" only:"dev" doc:"Answers like production: domains and keys must exist, domains must be verified."`
+	AssumeVerified   bool `name:"assume_verified" insecure:"domains send without proof that they are the sender's" doc:"Treats every domain as verified."`
+	AllowPrivateURLs bool `name:"allow_private_urls" dev:"true" serve:"false" insecure:"users can make the server call addresses of the internal network" doc:"Lets webhooks and routes call private and loopback addresses."`
+	AnyTrackingHost  bool `name:"any_tracking_host" dev:"true" serve:"false" insecure:"tracking links are answered on every host name" doc:"Answers tracking links whatever the host name in the request."`
+
+	LogLevel  string `name:"log_level" arg:"LEVEL" default:"info" oneof:"debug info warn error" doc:"Least severity that is logged."`
+	LogFormat string `name:"log_format" arg:"FORMAT" default:"auto" oneof:"auto text json" doc:"Form of log lines; auto is text on a terminal and JSON elsewhere."`
+
+	origins map[string]string // by name, where not a default
+}
+
+// Secret is a text that does not print itself. Convert it to string to use it.
+type Secret string
+
+// String hides the value.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the value from JSON and other encodings.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+const redacted = "********"
+
+// validate checks what concerns one option's meaning or several options.
+func (c *Config) validate() error {
+	return errors.Join(
+		c.checkDatabase(), checkPanelURL(c.PanelURL), checkHostname(c.Hostname), c.Relay.check(),
+		c.checkTLS(), c.checkDNS(), c.checkListeners(),
+	)
+}
+
+func (c *Config) checkDNS() error {
+	if c.DNS != "" && (c.DNS.Host() == "" || c.DNS.Port() == 0) {
+		return fmt.Errorf("--dns: %q needs a host and a port", c.DNS)
+	}
+	return nil
+}
+
+func (c *Config) checkTLS() error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key must be given together")
+	}
+	return nil
+}
+
+// checkListeners refuses two listeners on one address early, with their names.
+func (c *Config) checkListeners() error {
+	seen := map[Listen]string{}
+	for _, l := range []struct {
+		name string
+		at   Listen
+	}{{"http", c.HTTP}, {"https", c.HTTPS}, {"smtp", c.SMTP}} {
+		if l.at == "" || l.at.Port() == 0 {
+			continue
+		}
+		if other := seen[l.at]; other != "" {
+			return fmt.Errorf("--%s and --%s have the same address %q", other, l.name, l.at)
+		}
+		seen[l.at] = l.name
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"postroad/internal/core/message"
+	"postroad/internal/mail/dkim"
+	"postroad/internal/mail/mime"
+	"postroad/internal/mail/smtp"
+)
+
+// compose makes the bytes that go out: the stored body, personalised for a
+// batch, with the DKIM signatures before it.
+func (e *Engine) compose(j *job) error {
+	raw, err := e.Messages.Body(j.msg)
+	if err != nil {
+		return err
+	}
+	pieces := smtp.Message{raw}
+	if j.msg.Meta.Batch {
+		if pieces, err = e.personalise(j.msg.ID, raw, j.list[0].d.Vars, j.list[0].d.Recipient); err != nil {
+			return err
+		}
+	}
+	if e.Capture {
+		j.body = pieces
+		return nil
+	}
+	sig, err := e.sign(j, pieces)
+	if err != nil {
+		return err
+	}
+	if len(sig) > 0 {
+		pieces = append(smtp.Message{sig}, pieces...)
+	}
+	j.body = pieces
+	return nil
+}
+
+// personalise makes one recipient's copy of a batch: its own To, its variables
+// in place.
+func (e *Engine) personalise(id int64, raw []byte, vars, recipient string) (smtp.Message, error) {
+	v := message.Vars{To: recipient, Target: recipient}
+	if vars != "" {
+		if err := json.Unmarshal([]byte(vars), &v); err != nil {
+			return nil, fmt.Errorf("recipient variables: %w", err)
+		}
+	}
+	t, ok := e.templates.Get(id)
+	if !ok {
+		var err error
+		if t, err = mime.CompileTemplate(raw); err != nil {
+			return nil, fmt.Errorf("batch: %w", err)
+		}
+		e.templates.Put(id, t)
+	}
+	pieces := [][]byte{raw}
+	if t.HasPlaceholders() {
+		lookup, err := v.Lookup()
+		if err != nil {
+			return nil, err
+		}
+		if pieces, err = t.Execute(lookup); err != nil {
+			return nil, fmt.Errorf("batch: %w", err)
+		}
+	}
+	to, err := mime.AppendField(nil, mime.Field{Name: "To", Value: v.To})
+	if err != nil {
+		return nil, fmt.Errorf("batch: %w", err)
+	}
+	return append(smtp.Message{to}, pieces...), nil
+}
+
+// sign returns the signature fields. A message to several recipients is signed
+// once, and a retry uses what the first attempt made.
+func (e *Engine) sign(j *job, pieces smtp.Message) ([]byte, error) {
+	if on := j.msg.Meta.Options.DKIM; on != nil && !*on {
+		return nil, nil
+	}
+	d := j.list[0].d
+	if d.Signature != "" {
+		return []byte(d.Signature), nil
+	}
+	if !j.msg.Meta.Batch {
+		if sig, ok := e.signed.Get(j.msg.ID); ok {
+			return []byte(e.remember(j, sig)), nil
+		}
+	}
+	sig, err := e.signature(j, pieces)
+	if err != nil || sig == nil {
+		return nil, err
+	}
+	if !j.msg.Meta.Batch && len(j.msg.Meta.Recipients) > len(j.list) {
+		e.signed.Put(j.msg.ID, string(sig))
+	}
+	return []byte(e.remember(j, string(sig))), nil
+}
+
+// signature signs pieces with the domain's key.
+func (e *Engine) signature(j *job, pieces smtp.Message) ([]byte, error) {
+	keys, err := e.Domains.Signers(context.Background(), j.dom.ID)
+	if err != nil {
+		return nil, fmt.Errorf("dkim keys: %w", err)
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	keys = keys[:1] // keys take turns when there are several; see docs on rotation
+	sig, err := e.signer.Sign(pieces, dkim.Options{Keys: keys, Headers: signedHeaders, Time: e.clock.Now()})
+	if err != nil {
+		return nil, fmt.Errorf("dkim: %w", err)
+	}
+	e.Stats.Signatures.Add(int64(len(keys)))
+	return sig, nil
+}
+
+// resign makes the pieces of a message whose body was changed for one server.
+func (e *Engine) resign(j *job, raw []byte) (smtp.Message, error) {
+	raw = stripSignatures(raw, j.list[0].d.Signature)
+	sig, err := e.signature(j, smtp.Message{raw})
+	if err != nil {
+		return nil, err
+	}
+	return smtp.Message{sig, raw}, nil
+}
+
+// stripSignatures removes the signature we put before the message.
+func stripSignatures(raw []byte, sig string) []byte {
+	return bytes.TrimPrefix(raw, []byte(sig))
+}
+
+// remember keeps the signature with the deliveries, for their retries.
+func (e *Engine) remember(j *job, sig string) string {
+	for _, o := range j.list {
+		o.d.Signature = sig
+	}
+	return sig
+}
+
+// signedHeaders are the fields a signature covers.
+var signedHeaders = dkim.DefaultHeaders()
+
+func domainOf(mailbox string) string { return mailbox[strings.LastIndexByte(mailbox, '@')+1:] }

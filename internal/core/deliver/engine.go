@@ -1,0 +1,225 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
+	"postroad/internal/base/dnsx"
+	"postroad/internal/base/recent"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/core/message"
+	"postroad/internal/core/queue"
+	"postroad/internal/core/suppress"
+	"postroad/internal/mail/dkim"
+	"postroad/internal/mail/mime"
+	"postroad/internal/mail/smtp"
+)
+
+// maxTogether is how many recipients of one message go in one transaction;
+// every server takes 100 (RFC 5321 section 4.5.3.1.8).
+const maxTogether = 100
+
+// Config is what the engine is made of.
+type Config struct {
+	DB       *db.DB
+	Queue    *queue.Queue
+	Events   *event.Service
+	Messages *message.Service
+	Domains  *domain.Service
+	Suppress *suppress.Service
+	Resolver dnsx.Resolver
+	Logger   *slog.Logger
+
+	Hostname string          // HELO name
+	Retry    []time.Duration // waits between attempts; after the last one delivery is given up
+	Jitter   func() float64  // in [0,1); nil: random
+	Relay    func(domain string) *Relay
+	// PlainRelay allows relays without TLS, passwords included.
+	PlainRelay bool
+	Capture    bool   // dev mode: nothing leaves
+	Port       string // of MX hosts, "25"
+	Timeouts   smtp.ClientTimeouts
+	Connect    time.Duration // per address; 0 means 30 s
+}
+
+// Relay is the next hop of a transport map entry.
+type Relay struct {
+	Host, Port string
+	TLS        bool // implicit TLS from the first byte
+	User, Pass string
+}
+
+// Engine delivers.
+type Engine struct {
+	Config
+	clock     clock.Clock
+	signer    *dkim.Signer
+	buffers   *smtp.Buffers
+	signed    *recent.Map[int64, string]         // by message: signatures of those to several destinations
+	templates *recent.Map[int64, *mime.Template] // by message: compiled batches
+	Stats     Stats
+}
+
+// Stats count outcomes since the start.
+type Stats struct {
+	Attempts, Delivered, Deferred, Failed, Signatures, Connections, Reused atomic.Int64
+}
+
+// New returns an engine; Work is its session for queue.Run.
+func New(c Config) *Engine {
+	if c.Jitter == nil {
+		c.Jitter = rand.Float64
+	}
+	if c.Port == "" {
+		c.Port = "25"
+	}
+	if c.Connect == 0 {
+		c.Connect = 30 * time.Second
+	}
+	return &Engine{Config: c, clock: c.DB.Clock(), signer: &dkim.Signer{}, buffers: &smtp.Buffers{},
+		signed: recent.New[int64, string](4096), templates: recent.New[int64, *mime.Template](64)}
+}
+
+// transport hands messages over. Every delivery of the job gets an outcome.
+type transport interface {
+	send(ctx context.Context, j *job)
+	close()
+}
+
+// job is deliveries of one message that travel together.
+type job struct {
+	msg  *message.Message
+	dom  *domain.Domain
+	list []*outcome
+	body smtp.Message // set before send
+}
+
+// Work serves a lane until there is nothing to do.
+func (e *Engine) Work(ctx context.Context, lane *queue.Lane) {
+	var t transport
+	if e.Capture {
+		t = &capture{e: e, lane: lane}
+	} else {
+		t = &wire{e: e, lane: lane.Name}
+	}
+	defer t.close()
+	for {
+		list := lane.Take(ctx, maxTogether)
+		if list == nil {
+			return
+		}
+		e.attempt(ctx, t, list)
+	}
+}
+
+// attempt takes deliveries of one message through one attempt and records
+// what came of it. A panic on the way is an outcome too: it sets back this
+// message and nothing else.
+func (e *Engine) attempt(ctx context.Context, t transport, list []*queue.Delivery) {
+	now := e.clock.Now()
+	outcomes := make([]*outcome, len(list))
+	for i, d := range list {
+		if d.FirstAt == 0 {
+			d.FirstAt = now.UnixMicro()
+		}
+		outcomes[i] = &outcome{d: d, began: now}
+	}
+	msg := e.try(ctx, t, outcomes)
+	e.Stats.Attempts.Add(int64(len(list)))
+	e.record(ctx, msg, outcomes)
+}
+
+func (e *Engine) try(ctx context.Context, t transport, list []*outcome) (msg *message.Message) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.Logger.Error("panic in delivery", "message", list[0].d.MessageID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			for _, o := range list {
+				o.tempfail(451, "4.3.0", "internal error while delivering")
+			}
+		}
+	}()
+	j, err := e.load(ctx, list)
+	if err != nil {
+		e.Logger.Error("loading a delivery", "message", list[0].d.MessageID, "error", err)
+		for _, o := range list {
+			o.tempfail(451, "4.3.0", "the message could not be read: "+err.Error())
+		}
+		return nil
+	}
+	if j == nil {
+		return nil
+	}
+	if j.list = e.screen(ctx, j); len(j.list) == 0 {
+		return j.msg
+	}
+	if err := e.compose(j); err != nil {
+		e.Logger.Error("composing a delivery", "message", j.msg.ID, "error", err)
+		for _, o := range j.list {
+			o.tempfail(451, "4.3.0", "the message could not be composed: "+err.Error())
+		}
+		return j.msg
+	}
+	t.send(ctx, j)
+	return j.msg
+}
+
+// load finds the message and its domain. A message or domain that is gone ends
+// its deliveries.
+func (e *Engine) load(ctx context.Context, list []*outcome) (*job, error) {
+	d := list[0].d
+	msg, ok := d.Payload.(*message.Message)
+	if !ok {
+		var err error
+		if msg, err = e.Messages.ByID(ctx, d.MessageID); err != nil {
+			return nil, err
+		}
+	}
+	j := &job{msg: msg, list: list}
+	var err error
+	j.dom, err = e.Domains.ByID(ctx, msg.DomainID)
+	return j, err
+}
+
+// screen decides the deliveries that need no connection and returns the rest.
+func (e *Engine) screen(ctx context.Context, j *job) []*outcome {
+	rest := j.list[:0:0]
+	for _, o := range j.list {
+		switch {
+		case o.d.Deadline < e.clock.Now().UnixMicro() && o.d.Attempt > 1:
+			o.expire()
+		case j.dom.State == domain.Disabled:
+			o.permfail(550, "5.7.1", "domain "+j.dom.Name+" is disabled", "generic")
+		case j.msg.Meta.Options.TestMode:
+			// Mailgun: test mode makes a delivered event with code 650.
+			o.deliver(650, "", "Message dropped: test mode")
+			o.captured = true
+		default:
+			if e.suppressed(ctx, j, o) {
+				continue
+			}
+			rest = append(rest, o)
+		}
+	}
+	return rest
+}
+
+func (e *Engine) suppressed(ctx context.Context, j *job, o *outcome) bool {
+	v, err := e.Suppress.Check(ctx, j.dom.ID, o.d.Recipient, j.msg.Meta.Options.Tags)
+	if err != nil {
+		e.Logger.Error("suppression check", "error", err)
+		o.tempfail(451, "4.3.0", "suppressions could not be checked")
+		return true
+	}
+	if v != nil {
+		o.permfail(v.Code, "", v.Message, v.Reason)
+	}
+	return v != nil
+}

@@ -1,0 +1,161 @@
+package message
+
+import (
+	"context"
+	"crypto/sha256"
+	"strings"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/base/op"
+	"postroad/internal/core/account"
+	"postroad/internal/core/domain"
+)
+
+// Ops returns the operations of messages.
+func (s *Service) Ops() []op.Op {
+	return append([]op.Op{
+		op.New("POST", "/v3/{domain}/messages", op.Messages, op.Send, "Send a message from its parts", s.send).WithDoc(sendDoc),
+		op.New("POST", "/v3/{domain}/messages.mime", op.Messages, op.Send, "Send a message in MIME form", s.sendMIME).WithDoc(mimeDoc),
+		op.New("GET", "/v3/domains/{domain}/messages/{key}", op.Messages, op.Read, "Get a stored message", s.getStored),
+		op.New("POST", "/v3/domains/{domain}/messages/{key}", op.Messages, op.Write, "Send a stored message again", s.resend),
+		op.New("DELETE", "/v3/domains/{domain}/messages/{key}", op.Messages, op.Write, "Delete a stored message", s.deleteStored),
+		op.New("GET", "/v3/domains/{domain}/messages/{key}/attachments/{index}", op.Messages, op.Read, "Get an attachment of a stored message", s.getAttachment),
+		op.New("GET", "/v3/domains/{domain}/sending_queues", op.Messages, op.Read, "Get the state of the sending queues", s.sendingQueues),
+		op.New("DELETE", "/v3/{domain}/envelopes", op.Messages, op.Write, "Cancel scheduled and waiting messages", s.deleteEnvelopes),
+	}, s.viewOps()...)
+}
+
+const sendDoc = `The body is ` + "`multipart/form-data` or `application/x-www-form-urlencoded`" + `, optionally gzip-encoded.
+
+| parameter | meaning |
+|---|---|
+| from | sender, "Name <address>"; required |
+| to, cc, bcc | recipients, comma-separated or repeated, at most 1,000 together; to is required |
+| subject | subject line |
+| text, html, amp-html | bodies; at least one |
+| attachment, inline | files; an inline file is referenced as cid:filename |
+| recipient-variables | JSON object by recipient address: every to-recipient gets an own copy with %recipient.key% replaced |
+| template, t:version, t:variables, t:text | stored template; stored with the message, not rendered yet |
+| o:tag | tag, up to 10, 128 ASCII characters |
+| o:dkim | yes or no |
+| o:testmode | yes: nothing is delivered, events are made |
+| o:deliverytime | RFC 2822 date or epoch seconds, up to 3 days ahead (or the domain's message_ttl) |
+| o:deliver-within | NhNm between 5m and 24h |
+| o:require-tls, o:skip-verification | yes or no |
+| o:tracking, o:tracking-clicks, o:tracking-opens, o:tracking-pixel-location-top | yes, no, htmlonly |
+| o:suppress-headers | X-Mailgun-* headers to leave out, or all |
+| h:NAME | a header field |
+| v:NAME | a variable, shown in events |
+
+Options (o:, h:, v:, t:) are limited to 16 kB together, the message to 25 MB.
+The header Idempotency-Key makes a repeated request return the first answer without sending again, for 24 hours.`
+
+const mimeDoc = `The body is ` + "`multipart/form-data`" + ` with to (repeatable), message (a file with the complete MIME message) and the o:, h:, v: and t: options of the other endpoint.`
+
+type sendIn struct {
+	Domain      string  `path:"domain" doc:"sending domain"`
+	Idempotency string  `header:"Idempotency-Key" max:"255" doc:"makes a repeated request return the first answer"`
+	Form        op.Form `doc:"the message"`
+}
+
+type queued struct {
+	ID      string `json:"id"`
+	Message string `json:"message"`
+}
+
+func (s *Service) send(ctx context.Context, in *sendIn) (*queued, error) {
+	dom, err := s.sendingDomain(ctx, in.Domain)
+	if err != nil {
+		return nil, err
+	}
+	r, err := readForm(in.Form, s.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	d, err := fromParts(r, dom, s.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return s.submitHTTP(ctx, in, r, d)
+}
+
+func (s *Service) sendMIME(ctx context.Context, in *sendIn) (*queued, error) {
+	if !in.Form.Multipart() {
+		return nil, errs.New(errs.Invalid, "Invalid request content type. Expecting 'multipart/form-data' but got '%s'", in.Form.ContentType())
+	}
+	dom, err := s.sendingDomain(ctx, in.Domain)
+	if err != nil {
+		return nil, err
+	}
+	r, err := readForm(in.Form, s.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	d, err := fromMIMEForm(r, dom, s.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return s.submitHTTP(ctx, in, r, d)
+}
+
+func (s *Service) submitHTTP(ctx context.Context, in *sendIn, r *form, d *draft) (*queued, error) {
+	req, caller := op.RequestFrom(ctx), account.From(ctx)
+	sub := d.sub
+	sub.Caller = caller
+	sub.Meta.KeyID, sub.Meta.RemoteIP, sub.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
+	sub.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP,
+		UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
+	if in.Idempotency != "" {
+		sub.IdempotencyKey = in.Idempotency
+		r.digest("path", "", []byte(req.Path))
+		sub.BodyHash = [sha256.Size]byte(r.hash.Sum(nil))
+	}
+	if len(d.unknown) > 0 {
+		req.SetHeader("X-Hint", "ignored unknown options: "+shorten(strings.Join(d.unknown, ", "), 200))
+	}
+	m, replayed, err := s.Submit(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	if replayed {
+		req.SetHeader("Idempotent-Replayed", "true")
+	}
+	return &queued{ID: "<" + m.MessageID + ">", Message: "Queued. Thank you."}, nil
+}
+
+// sendingDomain returns the domain if the caller may send from it. Mailgun: a
+// domain that is not the caller's looks like a bad key.
+func (s *Service) sendingDomain(ctx context.Context, name string) (*domain.Domain, error) {
+	caller := account.From(ctx)
+	dom, err := s.ownDomain(ctx, name)
+	if errs.Is(err, errs.NotFound) {
+		return nil, errs.New(errs.Unauthorized, "Forbidden").WithHint("the key is valid, but domain %s does not belong to its account; add it with POST /v4/domains", shorten(name, 253))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dom, s.maySend(dom, caller)
+}
+
+func (s *Service) ownDomain(ctx context.Context, name string) (*domain.Domain, error) {
+	caller := account.From(ctx)
+	if s.Dev {
+		return s.Domains.Ensure(ctx, caller.AccountID, name)
+	}
+	return s.Domains.Owned(ctx, caller, name)
+}
+
+// maySend refuses domains in no state to send. Mailgun: the three texts.
+func (s *Service) maySend(d *domain.Domain, _ *account.Caller) error {
+	switch {
+	case d.State == domain.Disabled:
+		return errs.New(errs.Forbidden, "Domain %s is not allowed to send: the domain is disabled", d.Name)
+	case s.Dev:
+		return nil
+	case d.Type == domain.Sandbox:
+		return errs.New(errs.Forbidden, "Domain %s is not allowed to send: Sandbox subdomains are for test purposes only. Please add your own domain or add the address to authorized recipients in Account Settings.", d.Name)
+	case d.State != domain.Active:
+		return errs.New(errs.Forbidden, "Domain %s is not allowed to send: The domain is unverified and requires DNS configuration. Log in to your control panel to view required DNS records.", d.Name)
+	}
+	return nil
+}

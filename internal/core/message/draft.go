@@ -1,0 +1,324 @@
+package message
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/mail/addr"
+	"postroad/internal/mail/mime"
+)
+
+// draft is a message between the request and its submission: options read,
+// addresses parsed, nothing stored.
+type draft struct {
+	domain *domain.Domain
+	now    time.Time
+	sub    *Submission
+	vars   variables
+	custom []mime.Field // h: fields
+
+	from        addr.Address
+	to, cc, bcc []addr.Address
+	rcptVars    map[string]json.RawMessage // by canonical address; nil: no batch
+	unknown     []string                   // option names nobody knows
+}
+
+func newDraft(d *domain.Domain, now time.Time, method string) *draft {
+	return &draft{domain: d, now: now, sub: &Submission{Domain: d, Meta: Meta{Method: method}}}
+}
+
+func (d *draft) bounds() bounds {
+	ahead := 72 * time.Hour
+	if ttl := d.domain.Settings.MessageTTL; ttl > 0 {
+		ahead = time.Duration(ttl) * time.Second // Mailgun: message_ttl is the limit where it is set
+	}
+	return bounds{now: d.now, schedule: ahead, to: len(d.to)}
+}
+
+// addresses reads the recipients of one kind: repeated fields, each a list.
+func addresses(r *form, name string) ([]addr.Address, error) {
+	var out []addr.Address
+	for _, v := range r.all(name) {
+		if strings.TrimSpace(v) == "" {
+			continue
+		}
+		list, err := addr.ParseList(v)
+		if err != nil {
+			return nil, errs.Wrap(errs.Invalid, err, name+" parameter is not a valid address. please check documentation").WithHint("%v in %q", err, shorten(v, 120))
+		}
+		if out = append(out, list...); len(out) > MaxRecipients {
+			return nil, errs.New(errs.Invalid, "Too many recipients, max is %d", MaxRecipients)
+		}
+	}
+	return out, nil
+}
+
+// recipients reads to, cc and bcc and removes duplicates across them.
+func (d *draft) recipients(r *form) (err error) {
+	if d.to, err = addresses(r, "to"); err != nil {
+		return err
+	}
+	if len(d.to) == 0 {
+		return errs.New(errs.Invalid, "to parameter is missing")
+	}
+	if d.cc, err = addresses(r, "cc"); err != nil {
+		return err
+	}
+	if d.bcc, err = addresses(r, "bcc"); err != nil {
+		return err
+	}
+	return d.envelope()
+}
+
+func (d *draft) envelope() error {
+	seen := addr.Set{}
+	for i, list := range [][]addr.Address{d.to, d.cc, d.bcc} {
+		for _, a := range list {
+			if !seen.Add(a) {
+				continue
+			}
+			d.sub.Recipients = append(d.sub.Recipients, Recipient{Address: a.Mailbox(), Header: a.String(), Copy: i > 0})
+			d.sub.Meta.Recipients = append(d.sub.Meta.Recipients, a.Mailbox())
+		}
+	}
+	if len(d.sub.Recipients) > MaxRecipients {
+		return errs.New(errs.Invalid, "Too many recipients, max is %d", MaxRecipients)
+	}
+	d.to = addr.Dedupe(d.to)
+	return nil
+}
+
+// options applies o:, t:, v: and h: parameters and the template.
+func (d *draft) options(r *form) error {
+	for _, p := range r.fields {
+		kind, name, ok := strings.Cut(p.name, ":")
+		if !ok || len(kind) != 1 {
+			continue
+		}
+		var err error
+		switch kind {
+		case "o":
+			err = d.option(strings.ToLower(name), p.value)
+		case "v":
+			err = d.vars.text(name, p.value)
+		case "t":
+			err = d.templateOption(strings.ToLower(name), p.value)
+		case "h":
+			err = d.header(name, p.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	d.sub.Meta.Options.Template, _ = r.get("template")
+	if v, ok := r.get("recipient-variables"); ok && strings.TrimSpace(v) != "" {
+		return d.batch(v, "'recipient-variables' parameter is not a valid JSON")
+	}
+	return nil
+}
+
+func (d *draft) option(name, value string) error {
+	known, err := d.sub.Meta.Options.set(name, value, d.bounds())
+	if !known {
+		d.unknown = append(d.unknown, "o:"+name)
+	}
+	return err
+}
+
+func (d *draft) templateOption(name, value string) error {
+	o := &d.sub.Meta.Options
+	switch name {
+	case "variables":
+		var m map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(value), &m); err != nil {
+			return errs.New(errs.Invalid, "'t:variables' parameter is not a valid JSON")
+		}
+		o.TemplateVariables = value
+	case "version":
+		o.TemplateVersion = strings.ToLower(value)
+	case "text":
+		v, err := yesNo("text", value)
+		if err != nil {
+			return errs.New(errs.Invalid, "invalid value '%s' of 't:text': expected yes, no, true or false", shorten(value, 40))
+		}
+		if *v {
+			o.TemplateText = "yes"
+		}
+	default:
+		d.unknown = append(d.unknown, "t:"+name)
+	}
+	return nil
+}
+
+// header takes an h: field. The headers that mean something to us are read;
+// those that the message structure decides are left to it.
+func (d *draft) header(name, value string) error {
+	lower := strings.ToLower(strings.TrimSpace(name))
+	if opt, ok := optionHeaders[lower]; ok {
+		return d.option(opt, value)
+	}
+	switch lower {
+	case "x-mailgun-variables":
+		return d.vars.header(value)
+	case "x-mailgun-recipient-variables":
+		return d.batch(value, "'X-Mailgun-Recipient-Variables' header is not a valid JSON")
+	case "x-mailgun-template-variables":
+		return d.templateOption("variables", value)
+	case "message-id":
+		return d.messageID(value)
+	case "bcc", "mime-version", "content-type", "content-transfer-encoding", "return-path", "received", "dkim-signature":
+		return nil
+	}
+	f := mime.Field{Name: strings.TrimSpace(name), Value: value}
+	if err := f.Check(); err != nil {
+		return headerError(f.Name, err)
+	}
+	d.custom = append(d.custom, f)
+	return nil
+}
+
+func headerError(name string, err error) error {
+	name = shorten(strings.ToValidUTF8(strings.Map(printable, name), "?"), 80)
+	if errors.Is(err, mime.ErrHeaderName) {
+		return errs.New(errs.Invalid, "Header name must be pure ASCII: %s", name)
+	}
+	if errors.Is(err, mime.ErrHeaderInjection) {
+		return errs.New(errs.Invalid, "Header value must not contain line breaks or NUL: %s", name)
+	}
+	return errs.Wrap(errs.Invalid, err, "invalid header: "+name)
+}
+
+func printable(r rune) rune {
+	if r < 0x20 || r == 0x7f {
+		return '?'
+	}
+	return r
+}
+
+// messageID takes the caller's Message-Id. Mailgun: honoured and returned.
+func (d *draft) messageID(v string) error {
+	v = strings.TrimSpace(v)
+	v = strings.TrimSuffix(strings.TrimPrefix(v, "<"), ">")
+	if v == "" || len(v) > 900 || strings.ContainsAny(v, "<> \t\r\n\x00") {
+		return errs.New(errs.Invalid, "invalid Message-Id: expected <local@domain>")
+	}
+	d.sub.MessageID = v
+	return nil
+}
+
+// batch reads recipient variables: an object per address.
+func (d *draft) batch(text, public string) error {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &m); err != nil || m == nil {
+		return errs.New(errs.Invalid, "%s", public)
+	}
+	if d.rcptVars == nil {
+		d.rcptVars = make(map[string]json.RawMessage, len(m))
+	}
+	for address, vars := range m {
+		var probe map[string]json.RawMessage
+		if err := json.Unmarshal(vars, &probe); err != nil {
+			return errs.New(errs.Invalid, "%s", public).WithHint("the value for %q is not an object", shorten(address, 80))
+		}
+		d.rcptVars[addr.Canonical(address)] = compactJSON(vars)
+	}
+	d.sub.Meta.Batch = true
+	return nil
+}
+
+func compactJSON(raw json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return raw
+	}
+	return b.Bytes()
+}
+
+// personal gives each to-recipient of a batch its variables.
+func (d *draft) personal() {
+	if d.rcptVars == nil {
+		return
+	}
+	for i := range d.sub.Recipients {
+		r := &d.sub.Recipients[i]
+		if !r.Copy {
+			r.Vars = d.rcptVars[addr.Canonical(r.Address)]
+		}
+	}
+}
+
+// newMessageID makes an id of the form Mailgun's have since 2022.
+func newMessageID(now time.Time, domain string) string {
+	return now.UTC().Format("20060102150405") + "." + ids.Hex(8) + "@" + domain
+}
+
+// ownHeaders are the X-Mailgun-* fields a delivered message carries, unless
+// o:suppress-headers names them. Mailgun: which stay is not listed; tags,
+// variables and the Sid are seen.
+func (d *draft) ownHeaders() []mime.Field {
+	o := &d.sub.Meta.Options
+	out := []mime.Field{{Name: "X-Mailgun-Sid", Value: ids.Token(24)}}
+	for _, t := range o.Tags {
+		out = append(out, mime.Field{Name: "X-Mailgun-Tag", Value: t})
+	}
+	if v := d.vars.object(); v != nil {
+		out = append(out, mime.Field{Name: "X-Mailgun-Variables", Value: string(v)})
+	}
+	if o.Template != "" {
+		out = append(out, mime.Field{Name: "X-Mailgun-Template-Name", Value: o.Template})
+	}
+	if o.TemplateVariables != "" {
+		out = append(out, mime.Field{Name: "X-Mailgun-Template-Variables", Value: o.TemplateVariables})
+	}
+	keep := out[:0]
+	for _, f := range out {
+		if !suppressed(o.SuppressHeaders, f.Name) {
+			keep = append(keep, f)
+		}
+	}
+	return keep
+}
+
+// suppressed reports whether a comma list of header names, or the word all,
+// covers name.
+func suppressed(list, name string) bool {
+	for _, s := range strings.Split(list, ",") {
+		if s = strings.TrimSpace(s); strings.EqualFold(s, "all") || strings.EqualFold(s, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish fills what events and delivery read, after the MIME is known.
+func (d *draft) finish(files []event.Attachment) {
+	m := &d.sub.Meta
+	m.Variables = d.vars.forEvents()
+	m.Attachments = files
+	m.From, m.FromMailbox = shorten(d.from.String(), 400), d.from.Mailbox()
+	if len(m.To) == 0 {
+		m.To = shorten(addr.Join(d.to), 1000)
+	}
+	m.Subject = shorten(m.Subject, 998)
+	if m.Options.Template != "" {
+		m.Template = &event.Template{Name: m.Options.Template, Version: m.Options.TemplateVersion, IsText: m.Options.TemplateText == "yes"}
+	}
+	m.EightBit = eightBit(d.sub.MIME)
+	d.personal()
+}
+
+func eightBit(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}

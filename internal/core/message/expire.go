@@ -1,0 +1,97 @@
+package message
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"postroad/internal/base/db"
+)
+
+// quarantine is how long a segment must have been seen without any message
+// before it is deleted: a submission writes its body first and its row after.
+const quarantine = 15 * time.Minute
+
+// expireBatch bounds one transaction of the sweep.
+const expireBatch = 500
+
+// RunExpiry removes messages whose retention is over and segments nobody needs,
+// every interval until ctx ends. What has unfinished deliveries stays.
+func (s *Service) RunExpiry(ctx context.Context, every time.Duration) error {
+	unused := map[uint64]time.Time{}
+	for {
+		if err := s.expire(ctx, unused); err != nil && ctx.Err() == nil {
+			s.Logger.Error("retention", "error", err)
+		}
+		c, stop := s.clock.After(every)
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil
+		case <-c:
+		}
+	}
+}
+
+func (s *Service) expire(ctx context.Context, unused map[uint64]time.Time) error {
+	for {
+		n, err := s.expireMessages(ctx)
+		if err != nil {
+			return err
+		}
+		if n < expireBatch {
+			break
+		}
+	}
+	if err := s.DB.Write(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec("DELETE FROM idempotency WHERE expires_at < ?", tx.Now)
+		return err
+	}); err != nil {
+		return err
+	}
+	return s.reclaim(ctx, unused)
+}
+
+func (s *Service) expireMessages(ctx context.Context) (n int64, err error) {
+	err = s.DB.Write(ctx, func(tx *db.Tx) error {
+		n, err = tx.Exec(`DELETE FROM message WHERE id IN (SELECT m.id FROM message m WHERE m.expires_at < ?
+			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id) ORDER BY m.expires_at LIMIT ?)`, tx.Now, expireBatch)
+		return err
+	})
+	return n, err
+}
+
+// reclaim deletes sealed segments that no message refers to. unused remembers
+// since when, from sweep to sweep.
+func (s *Service) reclaim(ctx context.Context, unused map[uint64]time.Time) error {
+	used := map[uint64]bool{}
+	err := s.DB.Read(ctx, func(tx *db.Tx) error {
+		return tx.Each(func(r *sql.Rows) error {
+			var id int64
+			err := r.Scan(&id)
+			used[uint64(id)] = true
+			return err
+		}, "SELECT DISTINCT segment FROM message")
+	})
+	if err != nil {
+		return err
+	}
+	now := s.clock.Now()
+	for _, seg := range s.Blobs.Segments() {
+		since, seen := unused[seg.ID]
+		switch {
+		case !seg.Sealed || used[seg.ID]:
+			delete(unused, seg.ID)
+		case !seen:
+			unused[seg.ID] = now
+		case now.Sub(since) >= quarantine:
+			if err := s.Blobs.Delete(seg.ID); err != nil {
+				return fmt.Errorf("segment %d: %w", seg.ID, err)
+			}
+			delete(unused, seg.ID)
+			s.Logger.Info("segment reclaimed", "segment", seg.ID, "bytes", seg.Bytes)
+		}
+	}
+	return nil
+}

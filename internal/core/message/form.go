@@ -1,0 +1,182 @@
+package message
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"hash"
+	"io"
+	"mime"
+	"path"
+	"strings"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/base/op"
+	imime "postroad/internal/mail/mime"
+)
+
+// pair is one form field.
+type pair struct{ name, value string }
+
+// form is a send request as it was sent: fields in order, files apart.
+type form struct {
+	fields  []pair // without the Rails style []
+	files   []imime.File
+	inline  []imime.File
+	message []byte // the MIME of messages.mime
+	isFile  bool   // whether message came as a file
+	options int    // bytes of o:, h:, v: and t: names and values
+	hash    hash.Hash
+	size    int64
+}
+
+// maxKept bounds what is remembered of a request for the panel.
+const (
+	maxKeptFields = 60
+	maxKeptValue  = 300
+)
+
+// errTooLarge is the refusal of a message over the limit.
+func errTooLarge(limit int64) error {
+	return errs.New(errs.TooLarge, "message size exceeds the limit of %d bytes", limit)
+}
+
+// readForm reads the request body as a stream.
+func readForm(f op.Form, limit int64) (*form, error) {
+	r := &form{hash: sha256.New()}
+	for {
+		field, err := f.Next()
+		if errors.Is(err, io.EOF) {
+			return r, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := r.take(field, limit); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (r *form) take(field op.Field, limit int64) error {
+	data, err := io.ReadAll(io.LimitReader(field.Body, limit-r.size+1))
+	if err != nil {
+		return err
+	}
+	if r.size += int64(len(data)); r.size > limit {
+		return errTooLarge(limit)
+	}
+	name := strings.TrimSuffix(field.Name, "[]")
+	r.digest(name, field.Filename, data)
+	switch {
+	case name == "message":
+		r.message, r.isFile = data, field.IsFile
+	case field.IsFile && name == "attachment":
+		r.files = append(r.files, file(field, data))
+	case field.IsFile && name == "inline":
+		r.inline = append(r.inline, file(field, data))
+	case field.IsFile && (name == "recipient-variables" || strings.HasPrefix(name, "t:") || name == "text" || name == "html" || name == "amp-html"):
+		return r.text(name, data)
+	case field.IsFile:
+		return errs.New(errs.Invalid, "'%s' parameter may not be a file", shorten(name, 60))
+	default:
+		return r.text(name, data)
+	}
+	return nil
+}
+
+func (r *form) text(name string, data []byte) error {
+	if bytes.IndexByte(data, 0) >= 0 || strings.IndexByte(name, 0) >= 0 {
+		return errs.New(errs.Invalid, "'%s' parameter contains a NUL byte", shorten(strings.ReplaceAll(name, "\x00", ""), 60))
+	}
+	if len(name) > 2 && name[1] == ':' && strings.IndexByte("ohvt", name[0]) >= 0 {
+		if r.options += len(name) + len(data); r.options > MaxOptions {
+			return errs.New(errs.Invalid, "Send options (parameters starting with o:, h:, v:, or t:) are limited to 16 kB total")
+		}
+	}
+	r.fields = append(r.fields, pair{name, string(data)})
+	return nil
+}
+
+// digest adds a field to the hash that tells repeated requests from changed
+// ones. Boundaries and transfer details do not count.
+func (r *form) digest(name, filename string, data []byte) {
+	var n [8]byte
+	for _, s := range [][]byte{[]byte(name), []byte(filename), data} {
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		r.hash.Write(n[:])
+		r.hash.Write(s)
+	}
+}
+
+func file(f op.Field, data []byte) imime.File {
+	ct := f.ContentType
+	name := path.Base(strings.ReplaceAll(f.Filename, `\`, "/"))
+	if name == "." || name == "/" {
+		name = "attachment"
+	}
+	if ct == "" || ct == "application/octet-stream" {
+		if byName := mime.TypeByExtension(path.Ext(name)); byName != "" {
+			ct = byName
+		}
+	}
+	if ct == "" {
+		ct = "application/octet-stream"
+	}
+	return imime.File{Name: name, ContentType: ct, Data: data}
+}
+
+// get returns the first value of a field and whether it was sent.
+func (r *form) get(name string) (string, bool) {
+	for _, p := range r.fields {
+		if p.name == name {
+			return p.value, true
+		}
+	}
+	return "", false
+}
+
+// all returns every value of a field.
+func (r *form) all(name string) (out []string) {
+	for _, p := range r.fields {
+		if p.name == name {
+			out = append(out, p.value)
+		}
+	}
+	return out
+}
+
+// kept returns the fields for the record of the request, values shortened and
+// files by name and size.
+func (r *form) kept() [][2]string {
+	var out [][2]string
+	for _, p := range r.fields {
+		if len(out) == maxKeptFields {
+			break
+		}
+		out = append(out, [2]string{shorten(p.name, 100), shorten(p.value, maxKeptValue)})
+	}
+	for _, f := range r.files {
+		out = append(out, [2]string{"attachment", describe(f)})
+	}
+	for _, f := range r.inline {
+		out = append(out, [2]string{"inline", describe(f)})
+	}
+	return out
+}
+
+func describe(f imime.File) string {
+	return "@" + shorten(f.Name, 100) + " (" + f.ContentType + ")"
+}
+
+// shorten cuts s to at most n bytes at a character border.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n] + "..."
+}

@@ -1,0 +1,41 @@
+package message
+
+import (
+	"context"
+	"io"
+
+	"postroad/internal/core/account"
+	"postroad/internal/core/domain"
+	"postroad/internal/mail/addr"
+)
+
+// SMTPMessage is what an SMTP session submits.
+type SMTPMessage struct {
+	Domain     *domain.Domain
+	Caller     *account.Caller
+	Recipients []addr.Address
+	Body       io.Reader
+	RemoteIP   string
+	HELO       string
+	User       string
+}
+
+// SubmitSMTP takes a message from an SMTP session and returns its id.
+func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, error) {
+	if err := s.maySend(in.Domain, in.Caller); err != nil {
+		return nil, err
+	}
+	raw, err := s.readAll(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	d, err := fromSMTP(raw, in.Recipients, in.Domain, s.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	d.sub.Caller = in.Caller
+	d.sub.Meta.RemoteIP, d.sub.Meta.KeyID = in.RemoteIP, in.Caller.KeyID
+	d.sub.Request = Request{Method: "SMTP", Path: in.User, RemoteIP: in.RemoteIP, UserAgent: shorten(in.HELO, 200), KeyID: in.Caller.KeyID}
+	m, _, err := s.Submit(ctx, d.sub)
+	return m, err
+}

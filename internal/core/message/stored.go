@@ -1,0 +1,266 @@
+package message
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"postroad/internal/base/db"
+	"postroad/internal/base/errs"
+	"postroad/internal/base/op"
+	"postroad/internal/core/account"
+	"postroad/internal/core/queue"
+	"postroad/internal/mail/addr"
+	"postroad/internal/mail/mime"
+)
+
+type storedIn struct {
+	Domain string `path:"domain" doc:"domain of the message"`
+	Key    string `path:"key" doc:"storage key, as events carry it"`
+	Accept string `header:"Accept" doc:"message/rfc2822 for the raw message"`
+}
+
+// storedOut is JSON whose members depend on the message.
+type storedOut map[string]any
+
+// Respond implements op.Responder. Mailgun: pretty-printed, sorted.
+func (o *storedOut) Respond() op.Response { return op.Response{JSON: map[string]any(*o), Pretty: true} }
+
+func (s *Service) find(ctx context.Context, in *storedIn) (*Message, []byte, error) {
+	dom, err := s.Domains.Owned(ctx, account.From(ctx), in.Domain)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := s.ByKey(ctx, dom.ID, in.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw, err := s.Body(m)
+	return m, raw, err
+}
+
+func (s *Service) getStored(ctx context.Context, in *storedIn) (*storedOut, error) {
+	m, raw, err := s.find(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(strings.ToLower(in.Accept), "message/rfc2822") {
+		return &storedOut{"recipients": strings.Join(m.Meta.Recipients, ", "), "sender": m.Meta.FromMailbox,
+			"from": m.Meta.From, "subject": m.Meta.Subject, "body-mime": string(raw)}, nil
+	}
+	p, err := mime.Parse(raw, parseLimits)
+	if err != nil {
+		return nil, fmt.Errorf("stored message %d: %w", m.ID, err)
+	}
+	return m.document(p), nil
+}
+
+// document is the stored message as JSON. Mailgun: each of the usual header
+// fields under its own name, and all of them in message-headers.
+func (m *Message) document(p *mime.Message) *storedOut {
+	out := storedOut{}
+	headers := make([][2]string, 0, len(p.Header))
+	for _, h := range p.Header {
+		headers = append(headers, h)
+		switch strings.ToLower(h[0]) {
+		case "content-transfer-encoding", "content-type", "from", "message-id", "mime-version", "subject", "to", "cc", "date", "sender",
+			"reply-to", "x-mailgun-tag", "x-mailgun-template-name", "x-mailgun-template-variables", "x-mailgun-variables":
+			out[titled(h[0])] = h[1]
+		}
+	}
+	out["sender"] = m.Meta.FromMailbox
+	out["recipients"] = strings.Join(m.Meta.Recipients, ", ")
+	out["from"], out["subject"] = m.Meta.From, m.Meta.Subject
+	out["message-headers"] = headers
+	out["body-plain"], out["stripped-text"], out["stripped-signature"] = p.Text, p.Text, ""
+	if p.HTML != "" {
+		out["body-html"], out["stripped-html"] = p.HTML, p.HTML
+	}
+	files := make([]map[string]any, 0, len(p.Attachments))
+	ids := map[string]string{}
+	for i, a := range p.Attachments {
+		url := fmt.Sprintf("%s/attachments/%d", m.Meta.StorageURL, i)
+		files = append(files, map[string]any{"url": url, "content-type": a.ContentType, "name": a.Name, "size": a.Size})
+		if a.ContentID != "" {
+			ids["<"+a.ContentID+">"] = url
+		}
+	}
+	out["attachments"], out["content-id-map"] = files, ids
+	return &out
+}
+
+// titled writes a header name as Mailgun's documents do.
+func titled(name string) string {
+	parts := strings.Split(strings.ToLower(name), "-")
+	for i, p := range parts {
+		if p != "" {
+			parts[i] = strings.ToUpper(p[:1]) + p[1:]
+		}
+	}
+	return strings.Join(parts, "-")
+}
+
+type attachmentIn struct {
+	Domain string `path:"domain" doc:"domain of the message"`
+	Key    string `path:"key" doc:"storage key"`
+	Index  int    `path:"index" min:"0" doc:"number of the attachment, from 0"`
+}
+
+type attachmentOut struct{ part mime.Part }
+
+// Respond implements op.Responder. The file is never rendered by a browser on
+// our origin.
+func (o *attachmentOut) Respond() op.Response {
+	name := strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, o.part.Name)
+	return op.Response{ContentType: o.part.ContentType, Body: bytes.NewReader(o.part.Data), Header: [][2]string{
+		{"Content-Disposition", `attachment; filename="` + name + `"`}, {"Content-Security-Policy", "sandbox; default-src 'none'"}}}
+}
+
+func (s *Service) getAttachment(ctx context.Context, in *attachmentIn) (*attachmentOut, error) {
+	_, raw, err := s.find(ctx, &storedIn{Domain: in.Domain, Key: in.Key})
+	if err != nil {
+		return nil, err
+	}
+	p, err := mime.Parse(raw, parseLimits)
+	if err != nil {
+		return nil, err
+	}
+	if in.Index >= len(p.Attachments) {
+		return nil, errs.New(errs.NotFound, "Attachment not found")
+	}
+	return &attachmentOut{p.Attachments[in.Index]}, nil
+}
+
+type resendIn struct {
+	Domain string   `path:"domain" doc:"domain of the message"`
+	Key    string   `path:"key" doc:"storage key"`
+	To     []string `form:"to" required:"to parameter is missing" doc:"recipients, comma-separated or repeated"`
+}
+
+func (s *Service) resend(ctx context.Context, in *resendIn) (*queued, error) {
+	m, raw, err := s.find(ctx, &storedIn{Domain: in.Domain, Key: in.Key})
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.Resend(ctx, m, raw, in.To)
+	if err != nil {
+		return nil, err
+	}
+	return &queued{ID: "<" + n.MessageID + ">", Message: "Queued. Thank you."}, nil
+}
+
+// Resend submits a stored message once more, to other recipients, as it was.
+func (s *Service) Resend(ctx context.Context, m *Message, raw []byte, to []string) (*Message, error) {
+	dom, err := s.Domains.ByID(ctx, m.DomainID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.maySend(dom, account.From(ctx)); err != nil {
+		return nil, err
+	}
+	r := &form{}
+	for _, t := range to {
+		r.fields = append(r.fields, pair{"to", t})
+	}
+	d := newDraft(dom, s.clock.Now(), m.Meta.Method)
+	if err := d.recipients(r); err != nil {
+		return nil, err
+	}
+	req, caller := op.RequestFrom(ctx), account.From(ctx)
+	sub := d.sub
+	recipients := sub.Meta.Recipients
+	sub.Caller, sub.MIME, sub.MessageID, sub.Meta = caller, raw, m.MessageID, m.Meta
+	sub.Meta.Recipients, sub.Meta.Options.DeliveryTime = recipients, 0
+	sub.Meta.To = shorten(addr.Join(d.to), 1000)
+	sub.Meta.KeyID, sub.Meta.RemoteIP, sub.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
+	sub.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP, UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
+	out, _, err := s.Submit(ctx, sub)
+	return out, err
+}
+
+func (s *Service) deleteStored(ctx context.Context, in *storedIn) (*op.Message, error) {
+	m, _, err := s.find(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return &op.Message{Message: "Message has been deleted"}, s.Delete(ctx, m)
+}
+
+// Delete ends the retention of a stored message now. What is still on its way
+// is delivered: the body goes when no delivery needs it.
+func (s *Service) Delete(ctx context.Context, m *Message) error {
+	s.cache.Drop(m.ID)
+	return s.DB.Write(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec("UPDATE message SET expires_at = ? WHERE id = ?", tx.Now-1, m.ID)
+		return err
+	})
+}
+
+// Hidden reports whether m's retention is over.
+func (s *Service) Hidden(m *Message) bool { return s.clock.Now().After(m.ExpiresAt) }
+
+type domainIn struct {
+	Domain string `path:"domain" doc:"sending domain"`
+}
+
+type queueState struct {
+	IsDisabled bool `json:"is_disabled"`
+	Disabled   struct {
+		Until  string `json:"until"`
+		Reason string `json:"reason"`
+	} `json:"disabled"`
+}
+
+type sendingQueuesOut struct {
+	Regular   queueState `json:"regular"`
+	Scheduled queueState `json:"scheduled"`
+}
+
+// sendingQueues says whether the domain's queues run. A queue is disabled
+// while its domain is.
+func (s *Service) sendingQueues(ctx context.Context, in *domainIn) (*sendingQueuesOut, error) {
+	dom, err := s.Domains.Owned(ctx, account.From(ctx), in.Domain)
+	if err != nil {
+		return nil, err
+	}
+	out := &sendingQueuesOut{}
+	if dom.State == "disabled" {
+		out.Regular.IsDisabled, out.Regular.Disabled.Reason = true, "domain is disabled"
+		out.Scheduled = out.Regular
+	}
+	return out, nil
+}
+
+// deleteEnvelopes cancels what waits for the domain. Mailgun: the text, and
+// the 404 in lower case.
+func (s *Service) deleteEnvelopes(ctx context.Context, in *domainIn) (*op.Message, error) {
+	dom, err := s.Domains.Owned(ctx, account.From(ctx), in.Domain)
+	if errs.Is(err, errs.NotFound) {
+		return nil, errs.New(errs.NotFound, "domain not found")
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = s.DB.Write(ctx, func(tx *db.Tx) error {
+		n, err := queue.CancelDomain(tx, dom.ID)
+		s.Logger.Info("envelopes deleted", "domain", dom.Name, "deliveries", n)
+		return err
+	})
+	return &op.Message{Message: "done"}, err
+}
+
+// readAll takes a complete message from r.
+func (s *Service) readAll(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, s.MaxBytes+1))
+	if err == nil && int64(len(b)) > s.MaxBytes {
+		err = errTooLarge(s.MaxBytes)
+	}
+	return b, err
+}

@@ -1,0 +1,257 @@
+package message
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"postroad/internal/base/blob"
+	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
+	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
+	"postroad/internal/base/recent"
+	"postroad/internal/core/account"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/core/queue"
+	"postroad/internal/mail/addr"
+)
+
+// Limits of a message. Mailgun: documented limits.
+const (
+	MaxRecipients = 1000
+	MaxOptions    = 16 << 10
+	idemFor       = 24 * time.Hour
+)
+
+// Config is what the service is made of.
+type Config struct {
+	DB      *db.DB
+	IDs     *ids.Source
+	Blobs   *blob.Store
+	Events  *event.Service
+	Queue   *queue.Queue
+	Domains *domain.Service
+	Logger  *slog.Logger
+
+	MaxBytes  int64         // of a message after decompression
+	Retention time.Duration // of stored messages whose domain says nothing
+	GiveUp    time.Duration // how long delivery is tried at most
+	APIBase   string        // scheme://host for storage URLs of messages that did not come by HTTP
+	Lane      func(domain string) string
+	Dev       bool // domains are made on first use
+}
+
+// Service takes in and keeps messages.
+type Service struct {
+	Config
+	clock clock.Clock
+	cache *recent.Map[int64, *Message]
+}
+
+// New returns the service.
+func New(c Config) *Service {
+	return &Service{Config: c, clock: c.DB.Clock(), cache: recent.New[int64, *Message](1024)}
+}
+
+// Submission is a message ready to be taken: complete MIME without a DKIM
+// signature, and the envelope.
+type Submission struct {
+	Domain     *domain.Domain
+	Caller     *account.Caller
+	MIME       []byte
+	MessageID  string // without brackets
+	Recipients []Recipient
+	Meta       Meta
+	Request    Request
+
+	IdempotencyKey string
+	BodyHash       [sha256.Size]byte // of the request, for IdempotencyKey
+}
+
+// Submit stores the message and queues its deliveries. When it returns without
+// error the message is on disk. The result's MessageID is that of the first
+// submission when the idempotency key was seen before, and replayed is true.
+func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, replayed bool, err error) {
+	if len(sub.Recipients) == 0 {
+		return nil, false, errs.New(errs.Invalid, "to parameter is missing")
+	}
+	m, err = s.prepare(sub)
+	if err != nil {
+		return nil, false, err
+	}
+	if m.Blob, err = s.Blobs.Append(ctx, sub.MIME); err != nil {
+		return nil, false, storageError(err)
+	}
+	list := s.deliveries(m, sub)
+	accepted, err := s.acceptedEvents(m, list)
+	if err != nil {
+		return nil, false, err
+	}
+	row, err := encode(m)
+	if err != nil {
+		return nil, false, err
+	}
+	var earlier string
+	err = s.DB.Group(ctx, func(tx *db.Tx) error {
+		earlier = ""
+		if sub.IdempotencyKey != "" {
+			var err error
+			if earlier, err = s.seenBefore(tx, sub, m); err != nil || earlier != "" {
+				return err
+			}
+		}
+		stageMessage(tx, row)
+		s.Queue.Stage(tx, list)
+		for _, e := range accepted {
+			if err := s.Events.Stage(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, storageError(err)
+	}
+	if earlier != "" {
+		m.MessageID = earlier
+		return m, true, nil
+	}
+	return m, false, nil
+}
+
+// storageError tells a client to come back when the store is full or failing;
+// errors with a public face pass.
+func storageError(err error) error {
+	var e *errs.Error
+	switch {
+	case errors.As(err, &e), errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, blob.ErrNoSpace), db.IsFull(err):
+		return errs.Wrap(errs.Unavailable, err, "no space left to store messages, try again later")
+	}
+	return errs.Wrap(errs.Unavailable, err, "the message could not be stored, try again later")
+}
+
+func (s *Service) prepare(sub *Submission) (*Message, error) {
+	now := s.clock.Now().UTC().Truncate(time.Microsecond)
+	m := &Message{
+		ID: s.IDs.Next(), AccountID: sub.Domain.AccountID, DomainID: sub.Domain.ID, Domain: sub.Domain.Name,
+		StorageKey: "BAAB" + ids.Token(30), MessageID: sub.MessageID, Size: int64(len(sub.MIME)),
+		Meta: sub.Meta, Request: sub.Request, CreatedAt: now,
+	}
+	m.Sender = returnPath(m.ID, sub.Domain.Name)
+	ttl := s.Retention
+	if sub.Domain.Settings.MessageTTL > 0 {
+		ttl = time.Duration(sub.Domain.Settings.MessageTTL) * time.Second
+	}
+	m.ExpiresAt = now.Add(ttl)
+	base := s.APIBase
+	if sub.Meta.StorageURL != "" {
+		base = sub.Meta.StorageURL // the base under which the client reached us
+	}
+	m.Meta.StorageURL = base + "/v3/domains/" + m.Domain + "/messages/" + m.StorageKey
+	return m, nil
+}
+
+// returnPath is the envelope sender: an address of the sending domain that
+// names the message, so that a bounce can be traced to it and SPF aligns.
+func returnPath(id int64, domain string) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(id))
+	return "bounce+" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])) + "@" + domain
+}
+
+// deliveries makes one delivery per recipient. In a batch each recipient gets
+// an own copy, and cc and bcc get the copy of every recipient (Mailgun).
+func (s *Service) deliveries(m *Message, sub *Submission) []*queue.Delivery {
+	o := &m.Meta.Options
+	now := m.CreatedAt.UnixMicro()
+	due := max(now, o.DeliveryTime)
+	deadline := due + s.GiveUp.Microseconds()
+	if o.DeliverWithin > 0 {
+		deadline = due + o.DeliverWithin*1e6
+	}
+	var out []*queue.Delivery
+	add := func(r *Recipient, vars string) {
+		out = append(out, &queue.Delivery{ID: s.IDs.Next(), MessageID: m.ID, DomainID: m.DomainID, Recipient: r.Address,
+			Lane: s.Lane(domainPart(r.Address)), Due: due, Deadline: deadline, Vars: vars, Payload: m})
+	}
+	for i := range sub.Recipients {
+		r := &sub.Recipients[i]
+		if !m.Meta.Batch {
+			add(r, "")
+			continue
+		}
+		if r.Copy {
+			continue
+		}
+		v := varsOf(r)
+		add(r, v)
+		for j := range sub.Recipients {
+			if sub.Recipients[j].Copy {
+				add(&sub.Recipients[j], v)
+			}
+		}
+	}
+	return out
+}
+
+func varsOf(r *Recipient) string {
+	b, err := json.Marshal(Vars{To: r.Header, Target: r.Address, Vars: r.Vars})
+	if err != nil {
+		return "{}" // cannot be: a string and JSON that was parsed
+	}
+	return string(b)
+}
+
+func domainPart(mailbox string) string {
+	d := mailbox[strings.LastIndexByte(mailbox, '@')+1:]
+	if a, err := addr.ParseMailbox("x@" + d); err == nil {
+		return strings.TrimPrefix(a.ASCII(), "x@")
+	}
+	return strings.ToLower(d)
+}
+
+func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery) ([]*event.Event, error) {
+	out := make([]*event.Event, 0, len(list))
+	for _, d := range list {
+		e := m.Event(event.Accepted, d.Recipient)
+		e.Doc.Method = m.Meta.Method
+		e.Doc.APIKeyID = m.Meta.KeyID
+		e.Doc.OriginatingIP = m.Meta.RemoteIP
+		if len(list) == 1 || !m.Meta.Batch && len(m.Meta.Recipients) <= 10 {
+			e.Doc.Message.Recipients = m.Meta.Recipients
+		} else {
+			e.Doc.Message.Recipients = []string{d.Recipient} // a list per event would grow with its square
+		}
+		if err := s.Events.Seal(e); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// seenBefore looks the idempotency key up and, when it is new, records it. It
+// returns the message id of the first use.
+func (s *Service) seenBefore(tx *db.Tx, sub *Submission, m *Message) (string, error) {
+	id, hash, err := findIdempotent(tx, m.AccountID, sub.IdempotencyKey)
+	switch {
+	case errors.Is(err, db.ErrNoRows):
+		return "", insertIdempotent(tx, m.AccountID, sub.IdempotencyKey, sub.BodyHash[:], m.MessageID, tx.Now+idemFor.Microseconds())
+	case err != nil:
+		return "", fmt.Errorf("idempotency: %w", err)
+	case string(hash) != string(sub.BodyHash[:]):
+		return "", errs.New(errs.Conflict, "Idempotency-Key was used before with a different request")
+	}
+	return id, nil
+}

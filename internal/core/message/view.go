@@ -1,0 +1,136 @@
+package message
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
+	"postroad/internal/core/event"
+	"postroad/internal/core/queue"
+)
+
+// Status is where one recipient's copy stands, from evidence: events and the
+// queue.
+type Status string
+
+// The states of a recipient.
+const (
+	StatusAccepted   Status = "accepted"   // queued, not tried yet
+	StatusScheduled  Status = "scheduled"  // waits for the time asked for
+	StatusDeferred   Status = "deferred"   // tried, another attempt follows
+	StatusDelivered  Status = "delivered"  // the receiving server answered 250
+	StatusCaptured   Status = "captured"   // kept here, nothing left
+	StatusComplained Status = "complained" // delivered, then marked as spam
+	StatusSuppressed Status = "suppressed" // not tried: on a suppression list
+	StatusRejected   Status = "rejected"   // refused before delivery
+	StatusFailed     Status = "failed"     // refused for good
+	StatusExpired    Status = "expired"    // given up after the retries
+	StatusCancelled  Status = "cancelled"  // taken out of the queue
+)
+
+// CaptureHost is the receiving host that events of dev mode name.
+const CaptureHost = "captured.localhost"
+
+// RecipientView is one recipient of a message with what happened to it.
+type RecipientView struct {
+	Address  string
+	Status   Status
+	NextTry  time.Time      // of a deferred or scheduled one
+	Attempts []*event.Event // delivered and failed, oldest first
+	Last     *event.Event   // the attempt that decided, nil before
+}
+
+// View is a message with everything known about it.
+type View struct {
+	*Message
+	Recipients []RecipientView
+	Events     []*event.Event // oldest first
+}
+
+// View gathers a message's events and what is left of it in the queue.
+func (s *Service) View(ctx context.Context, m *Message) (*View, error) {
+	v := &View{Message: m}
+	var err error
+	if v.Events, err = s.Events.OfMessage(ctx, m.ID); err != nil {
+		return nil, err
+	}
+	var waiting []*queue.Delivery
+	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		waiting, err = queue.OfMessage(tx, m.ID)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	v.gather(waiting, s.clock.Now())
+	return v, nil
+}
+
+func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
+	index := map[string]int{}
+	for _, a := range v.Meta.Recipients {
+		index[a] = len(v.Recipients)
+		v.Recipients = append(v.Recipients, RecipientView{Address: a, Status: StatusAccepted})
+	}
+	for _, e := range v.Events {
+		if i, ok := index[e.Doc.Recipient]; ok {
+			v.Recipients[i].apply(e)
+		}
+	}
+	queued := map[string]bool{}
+	for _, d := range waiting {
+		i, ok := index[d.Recipient]
+		if !ok {
+			continue
+		}
+		queued[d.Recipient] = true
+		r := &v.Recipients[i]
+		if due := clock.FromMicro(d.Due); due.After(now) {
+			r.NextTry = due
+			if r.Status == StatusAccepted {
+				r.Status = StatusScheduled
+			}
+		}
+	}
+	for i := range v.Recipients {
+		if r := &v.Recipients[i]; r.Status == StatusAccepted && !queued[r.Address] && now.Sub(v.CreatedAt) > time.Minute {
+			r.Status = StatusCancelled
+		}
+	}
+}
+
+// apply moves the recipient on by an event.
+func (r *RecipientView) apply(e *event.Event) {
+	d := &e.Doc
+	switch d.Event {
+	case event.Delivered:
+		r.Status = StatusDelivered
+		if d.DeliveryStatus != nil && (d.DeliveryStatus.MXHost == CaptureHost || d.DeliveryStatus.Code == 650) {
+			r.Status = StatusCaptured
+		}
+	case event.Failed:
+		r.Status = failedStatus(d)
+	case event.Rejected:
+		r.Status = StatusRejected
+	case event.Complained:
+		r.Status = StatusComplained
+		return
+	default:
+		return
+	}
+	r.Attempts = append(r.Attempts, e)
+	r.Last = e
+}
+
+func failedStatus(d *event.Doc) Status {
+	switch {
+	case d.Severity == event.Temporary:
+		return StatusDeferred
+	case strings.HasPrefix(d.Reason, "suppress-"):
+		return StatusSuppressed
+	case d.Reason == "old":
+		return StatusExpired
+	}
+	return StatusFailed
+}

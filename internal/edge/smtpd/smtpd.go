@@ -1,0 +1,162 @@
+// Package smtpd is the SMTP door: listeners whose sessions end in
+// message.SubmitSMTP, the same door every other way in uses.
+//
+// In production a session submits after STARTTLS and AUTH with the credentials
+// of a domain. In dev mode it takes whatever comes, with or without
+// credentials, and files it under the sender's domain.
+//
+// Mail for the accounts' own domains (MX) will be a second backend beside
+// Submission; the wire is mail/smtp in both cases.
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/core/account"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/message"
+	"postroad/internal/mail/addr"
+	"postroad/internal/mail/smtp"
+)
+
+// Submission is the backend for clients that send.
+type Submission struct {
+	Messages *message.Service
+	Domains  *domain.Service
+	Accounts *account.Service
+	Logger   *slog.Logger
+	Open     bool // dev mode: no credentials needed, any pair works
+}
+
+// NewSession implements smtp.Backend.
+func (b *Submission) NewSession(c smtp.Conn) (smtp.Session, error) {
+	return &session{b: b, conn: c}, nil
+}
+
+type session struct {
+	b    *Submission
+	conn smtp.Conn
+
+	user   string
+	domain *domain.Domain
+	from   string
+	rcpts  []addr.Address
+}
+
+// Auth checks a domain's credentials. Mailgun: the user name is the full login.
+func (s *session) Auth(ctx context.Context, user, pass string) error {
+	if s.b.Open {
+		s.user = user
+		return nil
+	}
+	d, login, err := s.b.Domains.CheckCredential(ctx, user, pass)
+	if errs.Is(err, errs.Unauthorized) || errs.Is(err, errs.NotFound) {
+		s.b.Logger.Warn("smtp login refused", "user", user, "ip", remoteIP(s.conn.RemoteAddr()))
+		return smtp.ErrAuthFailed
+	}
+	if err != nil {
+		return err
+	}
+	s.user, s.domain = login, d
+	return nil
+}
+
+// Mail begins a message.
+func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) error {
+	if !s.b.Open && s.domain == nil {
+		return &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "authentication required"}
+	}
+	s.from = from
+	return nil
+}
+
+// Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
+func (s *session) Rcpt(_ context.Context, to string) error {
+	a, err := addr.ParseMailbox(to)
+	if err != nil {
+		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
+	}
+	s.rcpts = append(s.rcpts, a)
+	return nil
+}
+
+// Data submits the message.
+func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
+	caller, dom, err := s.sender(ctx)
+	if err != nil {
+		return "", reply(err)
+	}
+	ctx = account.With(ctx, caller)
+	m, err := s.b.Messages.SubmitSMTP(ctx, message.SMTPMessage{Domain: dom, Caller: caller, Recipients: s.rcpts, Body: r,
+		RemoteIP: remoteIP(s.conn.RemoteAddr()), HELO: s.conn.HELO(), User: s.user})
+	if err != nil {
+		s.b.Logger.Warn("smtp message refused", "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "error", err)
+		return "", reply(err)
+	}
+	s.b.Logger.Info("smtp message", "message", m.MessageID, "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "recipients", len(s.rcpts), "bytes", m.Size)
+	return m.MessageID, nil
+}
+
+// sender returns who sends and from which domain: that of the credentials, in
+// dev mode that of the envelope sender.
+func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, error) {
+	if !s.b.Open {
+		return &account.Caller{AccountID: s.domain.AccountID, KeyID: s.user, Role: account.Sending, Domain: s.domain.Name}, s.domain, nil
+	}
+	first, err := s.b.Accounts.First(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := s.from[strings.LastIndexByte(s.from, '@')+1:]
+	if _, ok := literal(name); ok || name == "" {
+		name = "localhost"
+	}
+	d, err := s.b.Domains.Ensure(ctx, first, name)
+	return &account.Caller{AccountID: first, KeyID: s.user, Role: account.Sending}, d, err
+}
+
+func literal(domain string) (string, bool) { return strings.CutPrefix(domain, "[") }
+
+// Reset forgets the transaction.
+func (s *session) Reset() { s.from, s.rcpts = "", nil }
+
+// Close ends the session.
+func (s *session) Close() {}
+
+// AuthMechanisms offers the two every client knows.
+func (s *session) AuthMechanisms() []string { return []string{"PLAIN", "LOGIN"} }
+
+// reply maps error kinds to SMTP codes; anything internal gets the server's
+// fixed text.
+func reply(err error) error {
+	var e *errs.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case errs.Invalid:
+		return &smtp.Error{Code: 550, Enhanced: "5.6.0", Text: e.Public}
+	case errs.Unauthorized, errs.Forbidden, errs.NotFound:
+		return &smtp.Error{Code: 550, Enhanced: "5.7.1", Text: e.Public}
+	case errs.TooLarge:
+		return &smtp.Error{Code: 552, Enhanced: "5.3.4", Text: e.Public}
+	case errs.Limited:
+		return &smtp.Error{Code: 450, Enhanced: "4.7.1", Text: e.Public}
+	case errs.Unavailable:
+		return &smtp.Error{Code: 451, Enhanced: "4.3.1", Text: e.Public}
+	}
+	return err
+}
+
+func remoteIP(a net.Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().String()
+	}
+	return a.String()
+}

@@ -1,0 +1,74 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"strconv"
+)
+
+// Error is a reply that a Backend or Session chose. It goes to the client as it
+// is. Any other error becomes 451 4.3.0 with a fixed text and is logged. With
+// code 421 the server closes the connection after the reply.
+type Error struct {
+	Code     int    // 400 to 599; other codes are treated like any other error
+	Enhanced string // RFC 3463 code, or ""
+	Text     string // one or more lines separated by "\n"
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	return "smtp: " + strconv.Itoa(e.Code) + " " + e.Enhanced + " " + e.Text
+}
+
+// ErrAuthFailed is what Session.Auth returns for wrong credentials.
+var ErrAuthFailed error = &Error{Code: 535, Enhanced: "5.7.8", Text: "authentication failed"}
+
+// Conn tells a Backend about the connection of a session. It is valid for the
+// life of the session and may be used only in calls made by the server.
+type Conn interface {
+	RemoteAddr() net.Addr
+	LocalAddr() net.Addr
+	HELO() string              // name the client gave, syntactically unchecked beyond printable ASCII or UTF-8
+	Extended() bool            // the client said EHLO
+	TLS() *tls.ConnectionState // nil without TLS
+}
+
+// Backend makes sessions.
+type Backend interface {
+	// NewSession is called for the first HELO or EHLO, and again for the first
+	// after STARTTLS. An error is the reply to that command.
+	NewSession(Conn) (Session, error)
+}
+
+// Session handles the commands of one connection. Its methods are called one at
+// a time. The context ends when the server is forced to stop.
+type Session interface {
+	// Auth checks a user name and password, whatever the mechanism.
+	Auth(ctx context.Context, user, pass string) error
+	// Mail begins a transaction. from is "" for the null sender.
+	Mail(ctx context.Context, from string, o MailOptions) error
+	// Rcpt adds a recipient: "local@domain", or "Postmaster" in any case.
+	Rcpt(ctx context.Context, to string) error
+	// Data takes the message: CRLF lines, dots unstuffed. It must not keep it
+	// unless r ended with io.EOF; any other error means that the message was
+	// refused or the connection lost. The queue id is shown to the client.
+	Data(ctx context.Context, r io.Reader) (queueID string, err error)
+	// Reset forgets the transaction. It follows every one, however it ended.
+	Reset()
+	// Close ends the session. It is called exactly once.
+	Close()
+}
+
+// AuthMechanisms may be implemented by a Session to choose what AUTH offers.
+// Only "PLAIN" and "LOGIN" are known; without any, AUTH is not offered.
+type AuthMechanisms interface{ AuthMechanisms() []string }
+
+// MailOptions are the parameters of MAIL.
+type MailOptions struct {
+	Size       int64 // declared size in octets; 0 when not declared
+	Body8Bit   bool  // BODY=8BITMIME
+	UTF8       bool  // SMTPUTF8
+	RequireTLS bool  // REQUIRETLS
+}

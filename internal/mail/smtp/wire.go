@@ -1,0 +1,110 @@
+package smtp
+
+import (
+	"bufio"
+	"net"
+	"sync"
+	"time"
+)
+
+// writeChunk bounds one write to the connection, so that the write timeout
+// measures progress and not the size of the message.
+const writeChunk = 64 * 1024
+
+// wire is a connection whose deadlines can be overruled for good: once
+// interrupted, every read and write fails at once, also those that begin later.
+// Deadlines go to the raw connection and hold for TLS above it too.
+type wire struct {
+	raw   net.Conn // as dialled or accepted
+	conn  net.Conn // raw, or TLS on it
+	write time.Duration
+
+	mu    sync.Mutex
+	cut   bool
+	block time.Duration // when set, each read gets a deadline of its own
+	until time.Time     // latest deadline of any read
+}
+
+// past is a deadline that has gone by.
+var past = time.Unix(1, 0)
+
+// interrupt makes reads and writes fail from now on. It may be called from any
+// goroutine.
+func (w *wire) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = true
+	_ = w.raw.SetDeadline(past) // fails only on a closed connection, which is as good
+}
+
+func (w *wire) interrupted() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cut
+}
+
+// armRead bounds everything read until the next call by one deadline.
+func (w *wire) armRead(d time.Duration) { w.setRead(0, time.Now().Add(d)) }
+
+// armReads bounds each read by block and all of them by total.
+func (w *wire) armReads(block, total time.Duration) {
+	w.setRead(block, time.Now().Add(total))
+}
+
+func (w *wire) setRead(block time.Duration, until time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.block, w.until = block, until
+	if !w.cut {
+		_ = w.raw.SetReadDeadline(until) // a broken connection shows at the read
+	}
+}
+
+// Read implements io.Reader.
+func (w *wire) Read(p []byte) (int, error) {
+	w.mu.Lock()
+	if w.block > 0 && !w.cut {
+		t := time.Now().Add(w.block)
+		if w.until.Before(t) {
+			t = w.until
+		}
+		_ = w.raw.SetReadDeadline(t) // a broken connection shows at the read
+	}
+	w.mu.Unlock()
+	return w.conn.Read(p)
+}
+
+// Write implements io.Writer.
+func (w *wire) Write(p []byte) (int, error) {
+	n := 0
+	for {
+		w.mu.Lock()
+		if !w.cut {
+			_ = w.raw.SetWriteDeadline(time.Now().Add(w.write)) // as above
+		}
+		w.mu.Unlock()
+		part := p[n:min(len(p), n+writeChunk)]
+		m, err := w.conn.Write(part)
+		n += m
+		if err != nil || n >= len(p) {
+			return n, err
+		}
+	}
+}
+
+// Buffers holds message write buffers that clients share. The zero value is
+// ready to use, from any number of goroutines.
+type Buffers struct{ pool sync.Pool }
+
+func (b *Buffers) get(w *wire) *bufio.Writer {
+	if bw, ok := b.pool.Get().(*bufio.Writer); ok {
+		bw.Reset(w)
+		return bw
+	}
+	return bufio.NewWriterSize(w, writeChunk)
+}
+
+func (b *Buffers) put(bw *bufio.Writer) {
+	bw.Reset(nil)
+	b.pool.Put(bw)
+}
