@@ -1,8 +1,8 @@
 package config
 
-// nearest is the candidate that takes the fewest edits to reach from name, if
+// Nearest is the candidate that takes the fewest edits to reach from name, if
 // that is few enough to be a slip of the finger; else "".
-func nearest(name string, candidates []string) string {
+func Nearest(name string, candidates []string) string {
 	if len(name) > 64 {
 		return ""
 	}
@@ -38,7 +38,7 @@ func distance(a, b string) int {
 
 // suggestion is the end of a message about an unknown name.
 func suggestion(name string, candidates []string) string {
-	if c := nearest(name, candidates); c != "" {
+	if c := Nearest(name, candidates); c != "" {
 		return "; did you mean " + c + "?"
 	}
 	return ""

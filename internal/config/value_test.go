@@ -139,8 +139,8 @@ func FuzzParseRelay(f *testing.F) {
 func TestNearest(t *testing.T) {
 	names := []string{"smtp", "http", "https", "log_level"}
 	for name, want := range map[string]string{"smpt": "smtp", "htps": "https", "loglevel": "log_level", "completely": "", "http": "http"} {
-		if got := nearest(name, names); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
+		if got := Nearest(name, names); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
 		}
 	}
 	for _, c := range []struct {

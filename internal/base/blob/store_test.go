@@ -425,3 +425,31 @@ func FuzzParseRef(f *testing.F) {
 		}
 	})
 }
+
+func TestMaxBatch(t *testing.T) {
+	f := newFaultFS()
+	g := gateOn(f, "sync")
+	s := open(t, "d", Options{FS: f, MaxBatch: 3})
+	defer closeStore(t, s)
+	s.AppendAsync(t.Context(), []byte("first"))
+	<-g.entered // the next three gather
+	for i := range 3 {
+		s.mu.Lock()
+		fits := s.fits(recordHeader + 1)
+		s.mu.Unlock()
+		if !fits {
+			t.Fatalf("no room for record %d of 3", i+1)
+		}
+		s.AppendAsync(t.Context(), []byte("x"))
+	}
+	s.mu.Lock()
+	if s.fits(recordHeader + 1) {
+		t.Error("room for a fourth record in a group of three")
+	}
+	s.mu.Unlock()
+	close(g.open)
+	add(t, s, []byte("fifth"))
+	if got := s.Stats(); got.Records != 5 || got.Batches != 3 {
+		t.Errorf("Stats: %+v", got)
+	}
+}

@@ -25,37 +25,70 @@ func (s *Service) Ops() []op.Op {
 	}, s.viewOps()...)
 }
 
-const sendDoc = `The body is ` + "`multipart/form-data` or `application/x-www-form-urlencoded`" + `, optionally gzip-encoded.
+const sendDoc = `Options (o:, h:, v:, t:) are limited to 16 kB together, the message to 25 MB, recipients to 1,000. Any header field is set with h:NAME, any variable with v:NAME.
 
-| parameter | meaning |
-|---|---|
-| from | sender, "Name <address>"; required |
-| to, cc, bcc | recipients, comma-separated or repeated, at most 1,000 together; to is required |
-| subject | subject line |
-| text, html, amp-html | bodies; at least one |
-| attachment, inline | files; an inline file is referenced as cid:filename |
-| recipient-variables | JSON object by recipient address: every to-recipient gets an own copy with %recipient.key% replaced |
-| template, t:version, t:variables, t:text | stored template; stored with the message, not rendered yet |
-| o:tag | tag, up to 10, 128 ASCII characters |
-| o:dkim | yes or no |
-| o:testmode | yes: nothing is delivered, events are made |
-| o:deliverytime | RFC 2822 date or epoch seconds, up to 3 days ahead (or the domain's message_ttl) |
-| o:deliver-within | NhNm between 5m and 24h |
-| o:require-tls, o:skip-verification | yes or no |
-| o:tracking, o:tracking-clicks, o:tracking-opens, o:tracking-pixel-location-top | yes, no, htmlonly |
-| o:suppress-headers | X-Mailgun-* headers to leave out, or all |
-| h:NAME | a header field |
-| v:NAME | a variable, shown in events |
-
-Options (o:, h:, v:, t:) are limited to 16 kB together, the message to 25 MB.
 The header Idempotency-Key makes a repeated request return the first answer without sending again, for 24 hours.`
 
-const mimeDoc = `The body is ` + "`multipart/form-data`" + ` with to (repeatable), message (a file with the complete MIME message) and the o:, h:, v: and t: options of the other endpoint.`
+const mimeDoc = `The body is multipart/form-data. The o:, h:, v: and t: options are those of the other endpoint.`
 
 type sendIn struct {
 	Domain      string  `path:"domain" doc:"sending domain"`
 	Idempotency string  `header:"Idempotency-Key" max:"255" doc:"makes a repeated request return the first answer"`
 	Form        op.Form `doc:"the message"`
+}
+
+// FormDoc documents the fields of the form, which is read as a stream.
+func (sendIn) FormDoc() any { return sendFields{} }
+
+type sendFields struct {
+	From             string   `form:"from" doc:"sender: Name <address>"`
+	To               []string `form:"to" doc:"recipients, comma-separated or repeated"`
+	Cc               []string `form:"cc" doc:"recipients of a copy"`
+	Bcc              []string `form:"bcc" doc:"recipients of a copy the others do not see"`
+	Subject          string   `form:"subject" doc:"subject line"`
+	Text             string   `form:"text" doc:"plain text body"`
+	HTML             string   `form:"html" doc:"HTML body"`
+	AMP              string   `form:"amp-html" doc:"AMP body"`
+	Attachment       []byte   `form:"attachment" doc:"file, repeatable"`
+	Inline           []byte   `form:"inline" doc:"file shown in the HTML as cid:filename, repeatable"`
+	RecipientVars    string   `form:"recipient-variables" doc:"JSON object by recipient address: every to-recipient gets an own copy with %recipient.key% replaced"`
+	Template         string   `form:"template" doc:"name of a stored template; kept with the message, not rendered yet"`
+	TemplateVersion  string   `form:"t:version" doc:"version of the template"`
+	TemplateVars     string   `form:"t:variables" doc:"JSON object for the template"`
+	TemplateText     string   `form:"t:text" doc:"yes: make the text part from the template"`
+	Tag              []string `form:"o:tag" doc:"tag, up to 10, 128 ASCII characters"`
+	DKIM             string   `form:"o:dkim" doc:"yes or no"`
+	SecondaryDKIM    string   `form:"o:secondary-dkim" doc:"domain/selector of a second signature; stored"`
+	SecondaryPublic  string   `form:"o:secondary-dkim-public" doc:"public domain/selector of the second signature; stored"`
+	TestMode         string   `form:"o:testmode" doc:"yes: events are made, nothing is delivered"`
+	DeliveryTime     string   `form:"o:deliverytime" doc:"RFC 2822 date or epoch seconds, up to 3 days ahead or the domain's message_ttl"`
+	DeliverWithin    string   `form:"o:deliver-within" doc:"NhNm between 5m and 24h: give up after that"`
+	OptimizePeriod   string   `form:"o:deliverytime-optimize-period" doc:"24h to 72h; stored"`
+	TimeZoneLocalize string   `form:"o:time-zone-localize" doc:"HH:mm or hh:mmaa; stored"`
+	RequireTLS       string   `form:"o:require-tls" doc:"yes: no delivery without TLS"`
+	SkipVerification string   `form:"o:skip-verification" doc:"yes: any certificate will do"`
+	Tracking         string   `form:"o:tracking" doc:"yes, no or htmlonly; stored"`
+	TrackingClicks   string   `form:"o:tracking-clicks" doc:"yes, no or htmlonly; stored"`
+	TrackingOpens    string   `form:"o:tracking-opens" doc:"yes or no; stored"`
+	TrackingPixelTop string   `form:"o:tracking-pixel-location-top" doc:"yes, no or htmlonly; stored"`
+	SendingIP        string   `form:"o:sending-ip" doc:"address to send from; stored"`
+	SendingIPPool    string   `form:"o:sending-ip-pool" doc:"pool to send from; stored"`
+	ArchiveTo        string   `form:"o:archive-to" doc:"URL that gets a copy; stored"`
+	SuppressHeaders  string   `form:"o:suppress-headers" doc:"X-Mailgun-* headers to leave out, comma-separated, or all"`
+}
+
+type mimeIn struct {
+	Domain      string  `path:"domain" doc:"sending domain"`
+	Idempotency string  `header:"Idempotency-Key" max:"255" doc:"makes a repeated request return the first answer"`
+	Form        op.Form `doc:"the message"`
+}
+
+// FormDoc documents the fields of the form.
+func (mimeIn) FormDoc() any {
+	return struct {
+		To      []string `form:"to" doc:"recipients, comma-separated or repeated"`
+		Message []byte   `form:"message" doc:"file with the complete MIME message"`
+	}{}
 }
 
 type queued struct {
@@ -76,10 +109,10 @@ func (s *Service) send(ctx context.Context, in *sendIn) (*queued, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.submitHTTP(ctx, in, r, d)
+	return s.submitHTTP(ctx, in.Idempotency, r, d)
 }
 
-func (s *Service) sendMIME(ctx context.Context, in *sendIn) (*queued, error) {
+func (s *Service) sendMIME(ctx context.Context, in *mimeIn) (*queued, error) {
 	if !in.Form.Multipart() {
 		return nil, errs.New(errs.Invalid, "Invalid request content type. Expecting 'multipart/form-data' but got '%s'", in.Form.ContentType())
 	}
@@ -95,18 +128,18 @@ func (s *Service) sendMIME(ctx context.Context, in *sendIn) (*queued, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.submitHTTP(ctx, in, r, d)
+	return s.submitHTTP(ctx, in.Idempotency, r, d)
 }
 
-func (s *Service) submitHTTP(ctx context.Context, in *sendIn, r *form, d *draft) (*queued, error) {
+func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d *draft) (*queued, error) {
 	req, caller := op.RequestFrom(ctx), account.From(ctx)
 	sub := d.sub
 	sub.Caller = caller
 	sub.Meta.KeyID, sub.Meta.RemoteIP, sub.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
 	sub.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP,
 		UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
-	if in.Idempotency != "" {
-		sub.IdempotencyKey = in.Idempotency
+	if idempotency != "" {
+		sub.IdempotencyKey = idempotency
 		r.digest("path", "", []byte(req.Path))
 		sub.BodyHash = [sha256.Size]byte(r.hash.Sum(nil))
 	}

@@ -252,6 +252,24 @@ func (d *draft) personal() {
 			r.Vars = d.rcptVars[addr.Canonical(r.Address)]
 		}
 	}
+	d.sub.Meta.Vars = keptVars(d.sub.Recipients)
+}
+
+// maxKeptVars bounds the recipient variables kept with the message.
+const maxKeptVars = 64 << 10
+
+func keptVars(list []Recipient) map[string]Vars {
+	out, size := make(map[string]Vars, len(list)), 0
+	for _, r := range list {
+		if r.Copy {
+			continue
+		}
+		if size += len(r.Address) + len(r.Header) + len(r.Vars); size > maxKeptVars {
+			return nil
+		}
+		out[r.Address] = Vars{To: r.Header, Target: r.Address, Vars: r.Vars}
+	}
+	return out
 }
 
 // newMessageID makes an id of the form Mailgun's have since 2022.

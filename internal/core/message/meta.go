@@ -43,10 +43,13 @@ type Meta struct {
 	UTF8        bool               `json:"utf8,omitempty"`  // headers are raw UTF-8: needs SMTPUTF8
 	EightBit    bool               `json:"8bit,omitempty"`  // body has 8-bit parts
 	Batch       bool               `json:"batch,omitempty"` // personalised at delivery, To is added there
-	Template    *event.Template    `json:"template,omitempty"`
-	KeyID       string             `json:"key,omitempty"`
-	RemoteIP    string             `json:"ip,omitempty"`
-	StorageURL  string             `json:"url,omitempty"`
+	// Vars are the recipient variables by mailbox, kept for people who look at
+	// the message later; left out when they are large.
+	Vars       map[string]Vars `json:"rv,omitempty"`
+	Template   *event.Template `json:"template,omitempty"`
+	KeyID      string          `json:"key,omitempty"`
+	RemoteIP   string          `json:"ip,omitempty"`
+	StorageURL string          `json:"url,omitempty"`
 }
 
 // Options are the sending options of a message. Zero values mean "as the

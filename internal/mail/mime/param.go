@@ -50,17 +50,22 @@ func appendFilename(dst []byte, name string) []byte {
 	if encword.IsPlain(name) && len(name) <= maxPlainParam {
 		return appendParam(dst, "filename", name)
 	}
-	enc := "utf-8''" + percent(name)
+	return appendExtended(dst, "filename", name)
+}
+
+// appendExtended writes a parameter in the form of RFC 2231.
+func appendExtended(dst []byte, param, value string) []byte {
+	enc := "utf-8''" + percent(value)
 	const section = 60
 	if len(enc) <= section {
-		return append(append(dst, ";\r\n\tfilename*="...), enc...)
+		return append(append(append(append(dst, ";\r\n\t"...), param...), "*="...), enc...)
 	}
 	for n := 0; enc != ""; n++ {
 		cut := min(section, len(enc))
 		if i := strings.LastIndexByte(enc[max(0, cut-2):cut], '%'); i >= 0 && cut < len(enc) {
 			cut = max(0, cut-2) + i // do not cut an escape in two
 		}
-		dst = append(dst, ";\r\n\tfilename*"...)
+		dst = append(append(append(dst, ";\r\n\t"...), param...), '*')
 		dst = appendInt(dst, n)
 		dst = append(dst, "*="...)
 		dst = append(dst, enc[:cut]...)

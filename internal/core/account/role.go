@@ -1,0 +1,69 @@
+package account
+
+import "postroad/internal/base/op"
+
+// The roles of keys. Mailgun: the documents call basic "analyst".
+const (
+	Admin     = "admin"
+	Basic     = "basic"
+	Developer = "developer"
+	Support   = "support"
+	Sending   = "sending"
+)
+
+// right is what a role has in a group.
+type right uint8
+
+const (
+	none right = iota
+	read
+	write // and read
+)
+
+// rights returns what the role has in the group. Mailgun: the table "RBAC API
+// Key Permissions by Role". Where a group here joins several rows of that table
+// the narrowest row counts: analysts read the allowlist there, but neither
+// bounces nor complaints nor unsubscribes, so they have no access here.
+func rights(role string, g op.Group) right {
+	switch role {
+	case Admin:
+		return write
+	case Developer:
+		switch g {
+		case op.Keys, op.Credentials:
+			return read
+		}
+		return write
+	case Support:
+		switch g {
+		case op.Keys, op.Credentials:
+			return none
+		case op.Suppressions:
+			return write
+		}
+		return read
+	case Basic:
+		switch g {
+		case op.Keys, op.Credentials, op.Suppressions:
+			return none
+		}
+		return read
+	}
+	return none
+}
+
+// Allowed reports whether a key with the role may call operations of the group
+// with the access. An unknown role may call public operations only.
+func Allowed(role string, g op.Group, a op.Access) bool {
+	switch a {
+	case op.Public:
+		return true
+	case op.Read:
+		return rights(role, g) >= read
+	case op.Write:
+		return rights(role, g) == write
+	case op.Send:
+		return role == Sending && g == op.Messages || rights(role, g) == write
+	}
+	return false
+}

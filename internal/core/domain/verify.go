@@ -1,0 +1,194 @@
+package domain
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"postroad/internal/base/db"
+	"postroad/internal/base/dnsx"
+	"postroad/internal/mail/dkim"
+)
+
+// verifyTimeout bounds one check of a domain, all look-ups together.
+const verifyTimeout = 30 * time.Second
+
+// Verify looks up the domain's records and stores what it finds. The domain
+// becomes active when its SPF record passes for this server and every active key
+// is published. Look-ups that fail make a record unknown and no error.
+func (s *Service) Verify(ctx context.Context, d *Domain) (*Domain, error) {
+	var keys []*Key
+	var host string
+	err := s.db.Read(ctx, func(tx *db.Tx) (err error) {
+		keys, host, err = signing(tx, d)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.opt.Resolver == nil {
+		return s.ByID(ctx, d.ID)
+	}
+	records, ready := s.check(ctx, d, keys, host)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return s.change(ctx, d.ID, func(tx *db.Tx, now *Domain) error {
+		now.Records, now.CheckedAt = records, s.clock.Now().UTC()
+		if ready && now.State == Unverified {
+			now.State = Active
+			s.log.Info("domain verified", "domain", now.Name)
+		}
+		return nil
+	})
+}
+
+// VerifyPending checks up to limit domains that are not verified yet, those
+// checked longest ago first, and returns how many became active.
+func (s *Service) VerifyPending(ctx context.Context, limit int) (active int, err error) {
+	var list []*Domain
+	err = s.db.Read(ctx, func(tx *db.Tx) error {
+		list, err = selectUnverified(tx, limit)
+		return err
+	})
+	for _, d := range list {
+		if err != nil {
+			return active, err
+		}
+		if d, err = s.Verify(ctx, d); err == nil && d.State == Active {
+			active++
+		}
+	}
+	return active, err
+}
+
+// checker is what the checks of one domain share.
+type checker struct {
+	*Service
+	d     *Domain
+	addrs []netip.Addr // ours
+	blind bool         // our own addresses could not be looked up
+}
+
+// check returns all records with their state, and whether the domain may send.
+func (s *Service) check(ctx context.Context, d *Domain, keys []*Key, host string) (records []Record, ready bool) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	c := &checker{Service: s, d: d}
+	v4, v6, err := s.opt.Resolver.Addrs(ctx, s.opt.Hostname)
+	c.addrs, c.blind = append(v4, v6...), err != nil && !dnsx.IsNotFound(err)
+	receiving, sending := s.receiving(), s.sending(d, keys, host)
+	var wg sync.WaitGroup
+	for i := range receiving {
+		wg.Go(func() { c.mx(ctx, &receiving[i]) })
+	}
+	for i, k := range keys {
+		wg.Go(func() { c.key(ctx, &sending[i], k, k.Selector+"._domainkey."+host) })
+	}
+	spf, link := &sending[len(keys)], &sending[len(keys)+1]
+	wg.Go(func() { c.spf(ctx, spf) })
+	wg.Go(func() { c.link(ctx, link) })
+	wg.Wait()
+	ready = spf.Valid == Valid && published(keys, sending)
+	return append(receiving, sending...), ready
+}
+
+// published reports whether every key that signs can be found.
+func published(keys []*Key, records []Record) bool {
+	some := false
+	for i, k := range keys {
+		if k.Active {
+			if records[i].Valid != Valid {
+				return false
+			}
+			some = true
+		}
+	}
+	return some
+}
+
+// judge sets the state of a record from a look-up.
+func (r *Record) judge(found []string, err error, ok bool) {
+	if found == nil {
+		found = []string{}
+	}
+	r.Cached = found
+	switch {
+	case err != nil && !dnsx.IsNotFound(err):
+		r.Valid = Unknown
+	case ok:
+		r.Valid = Valid
+	default:
+		r.Valid = Invalid
+	}
+}
+
+func (c *checker) mx(ctx context.Context, r *Record) {
+	hosts, err := c.opt.Resolver.MX(ctx, c.d.Name)
+	var found []string
+	ok := false
+	for _, h := range hosts {
+		found = append(found, strconv.Itoa(int(h.Preference))+" "+h.Name)
+		ok = ok || strings.EqualFold(h.Name, c.opt.Hostname)
+	}
+	r.judge(found, err, ok)
+}
+
+// key looks the key up as a verifier does; an alias is followed.
+func (c *checker) key(ctx context.Context, r *Record, k *Key, name string) {
+	texts, err := c.opt.Resolver.TXT(ctx, name)
+	own, parseErr := dkim.ParseRecord(k.Public)
+	ok := false
+	for _, t := range texts {
+		if rec, err := dkim.ParseRecord(t); err == nil && parseErr == nil {
+			ok = ok || rec.Publishes(own.PublicKey)
+		}
+	}
+	r.judge(texts, err, ok)
+}
+
+func (c *checker) spf(ctx context.Context, r *Record) {
+	res, found := spfFor(ctx, c.opt.Resolver, c.opt.Hostname, c.addrs, c.d.Name)
+	var err error
+	if res == spfTempError || c.blind && res != spfPass {
+		err = errSPFTemp
+	}
+	r.judge(found, err, res == spfPass)
+	if ours, err := spfRecords(ctx, c.opt.Resolver, c.opt.Hostname); err == nil {
+		r.Value = c.spfWith(len(ours) == 1)
+	}
+}
+
+// link checks the name of tracking links. Some DNS providers resolve aliases
+// themselves and publish addresses; those must be ours.
+func (c *checker) link(ctx context.Context, r *Record) {
+	target, err := c.opt.Resolver.CNAME(ctx, r.Name)
+	if err == nil {
+		r.judge([]string{target}, nil, strings.EqualFold(target, c.opt.Hostname))
+		return
+	}
+	if !dnsx.IsNotFound(err) {
+		r.judge(nil, err, false)
+		return
+	}
+	v4, v6, err := c.opt.Resolver.Addrs(ctx, r.Name)
+	var found []string
+	ok := len(v4)+len(v6) > 0
+	for _, a := range append(v4, v6...) {
+		found = append(found, a.String())
+		ok = ok && containsAddr(c.addrs, a)
+	}
+	r.judge(found, err, ok)
+}
+
+func containsAddr(list []netip.Addr, a netip.Addr) bool {
+	for _, b := range list {
+		if a == b {
+			return true
+		}
+	}
+	return false
+}

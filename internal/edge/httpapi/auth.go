@@ -1,0 +1,52 @@
+package httpapi
+
+import (
+	"context"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/base/op"
+)
+
+// Caller is who a request comes from, for the log and the request record.
+type Caller struct {
+	KeyID     string
+	AccountID string
+}
+
+// Authenticator knows keys and what they may do. Both methods answer with
+// errors of package errs; Unauthorized becomes the bare 401 of Mailgun.
+type Authenticator interface {
+	// Authenticate checks the password (the API key) and returns a context
+	// that carries the caller for the operation.
+	Authenticate(ctx context.Context, user, password string, r *op.Request) (context.Context, Caller, error)
+	// Authorize checks that the caller in ctx may call o; domain is the domain
+	// named in the path, "" when it names none.
+	Authorize(ctx context.Context, o op.Op, domain string) error
+}
+
+// apiUser is the only user name Mailgun knows.
+const apiUser = "api"
+
+// authorize checks key and permission and returns the operation's context.
+func (c *call) authorize(ctx context.Context, t *target) (context.Context, error) {
+	if t.route.op.Access == op.Public {
+		return ctx, nil
+	}
+	user, password, ok := c.r.BasicAuth()
+	if !ok {
+		return ctx, errs.New(errs.Unauthorized, "Forbidden").WithHint("send the API key with Basic authentication: user api, password the key")
+	}
+	if user != apiUser {
+		return ctx, errs.New(errs.Unauthorized, "Forbidden").WithHint("the user name of Basic authentication is api, the key is the password")
+	}
+	auth, caller, err := c.api.cfg.Auth.Authenticate(ctx, user, password, c.req)
+	c.caller = caller
+	if err != nil {
+		return ctx, err
+	}
+	domain := ""
+	if i := t.route.domain; i >= 0 && i < len(t.values) {
+		domain = t.values[i]
+	}
+	return auth, c.api.cfg.Auth.Authorize(auth, t.route.op, domain)
+}

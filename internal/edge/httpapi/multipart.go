@@ -1,0 +1,124 @@
+package httpapi
+
+import (
+	"io"
+	"mime/multipart"
+	"strings"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/base/op"
+)
+
+// multiForm is a multipart/form-data body, read part by part. Nothing is kept:
+// multipart.Reader.ReadForm would refuse a thousand recipients as parts.
+type multiForm struct {
+	media media
+	body  *body
+	parts *multipart.Reader
+	count int
+	decl  string // charset declared by a _charset_ field
+	text  textReader
+	part  partReader
+	end   error
+}
+
+func newMultiForm(m media, b *body) (*multiForm, error) {
+	if m.boundary == "" {
+		return nil, errs.New(errs.Invalid, textMultipart).WithHint("Content-Type has no boundary; let the HTTP client set the header")
+	}
+	return &multiForm{media: m, body: b, parts: multipart.NewReader(b, m.boundary)}, nil
+}
+
+// Multipart returns true.
+func (f *multiForm) Multipart() bool { return true }
+
+// ContentType returns multipart/form-data.
+func (f *multiForm) ContentType() string { return f.media.kind }
+
+// Next returns the next part that has a name.
+func (f *multiForm) Next() (op.Field, error) {
+	for f.end == nil {
+		p, err := f.parts.NextPart()
+		if err != nil {
+			f.end = f.phrase(err)
+			break
+		}
+		field, skip, err := f.field(p)
+		if err != nil {
+			f.end = err
+			break
+		}
+		if !skip {
+			return field, nil
+		}
+	}
+	return op.Field{}, f.end
+}
+
+func (f *multiForm) field(p *multipart.Part) (field op.Field, skip bool, err error) {
+	if f.count++; f.count > maxParts {
+		return field, false, errTooManyFields
+	}
+	name := p.FormName()
+	if name == "" {
+		return field, true, nil
+	}
+	field.ContentType = p.Header.Get("Content-Type")
+	field.Filename = p.FileName()
+	field.IsFile = field.Filename != "" || strings.Contains(strings.ToLower(p.Header.Get("Content-Disposition")), "filename")
+	if field.Name, err = cleanName(name); err != nil {
+		return field, false, err
+	}
+	if len(field.Filename) > maxName {
+		return field, false, errs.New(errs.Invalid, "file name of parameter %s is longer than 1024 bytes", clip(field.Name, 60))
+	}
+	if err := checkText("filename", field.Filename); err != nil {
+		return field, false, err
+	}
+	f.part = partReader{form: f, r: p}
+	if field.IsFile {
+		field.Body = &f.part
+		return field, false, nil
+	}
+	return f.textField(field)
+}
+
+func (f *multiForm) textField(field op.Field) (op.Field, bool, error) {
+	if field.Name == "_charset_" {
+		decl, err := readCharset(&f.part)
+		f.decl = decl
+		return field, true, err
+	}
+	err := f.text.reset(&f.part, field.Name, partCharset(field.ContentType, f.decl))
+	field.Body = &f.text
+	return field, false, err
+}
+
+func (f *multiForm) phrase(err error) error {
+	if err == io.EOF {
+		f.body.drain()
+		if failed := f.body.failure(); failed != nil {
+			return failed
+		}
+		return io.EOF
+	}
+	if failed := f.body.failure(); failed != nil {
+		return failed
+	}
+	return errs.Wrap(errs.Invalid, err, textMultipart)
+}
+
+// partReader gives errors inside a part the form's words.
+type partReader struct {
+	form *multiForm
+	r    io.Reader
+}
+
+// Read reads the content of the part.
+func (p *partReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if err != nil && err != io.EOF {
+		err = p.form.phrase(err)
+	}
+	return n, err
+}
