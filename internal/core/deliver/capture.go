@@ -28,7 +28,6 @@ func (c *capture) send(ctx context.Context, j *job) {
 	for _, o := range j.list {
 		o.status.MXHost = message.CaptureHost
 		c.decide(ctx, o, suffix(o.d.Recipient))
-		o.captured = true
 	}
 }
 

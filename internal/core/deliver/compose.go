@@ -78,9 +78,6 @@ func (e *Engine) personalise(id int64, raw []byte, vars, recipient string) (smtp
 // sign returns the signature fields. A message to several recipients is signed
 // once, and a retry uses what the first attempt made.
 func (e *Engine) sign(j *job, pieces smtp.Message) ([]byte, error) {
-	if on := j.msg.Meta.Options.DKIM; on != nil && !*on {
-		return nil, nil
-	}
 	d := j.list[0].d
 	if d.Signature != "" {
 		return []byte(d.Signature), nil
@@ -100,8 +97,11 @@ func (e *Engine) sign(j *job, pieces smtp.Message) ([]byte, error) {
 	return []byte(e.remember(j, string(sig))), nil
 }
 
-// signature signs pieces with the domain's key.
+// signature signs pieces with the domain's key, unless the message says not to.
 func (e *Engine) signature(j *job, pieces smtp.Message) ([]byte, error) {
+	if on := j.msg.Meta.Options.DKIM; on != nil && !*on {
+		return nil, nil
+	}
 	keys, err := e.Domains.Signers(context.Background(), j.dom.ID)
 	if err != nil {
 		return nil, fmt.Errorf("dkim keys: %w", err)

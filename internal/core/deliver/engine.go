@@ -2,9 +2,11 @@ package deliver
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
 	"postroad/internal/base/dnsx"
+	"postroad/internal/base/errs"
 	"postroad/internal/base/recent"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
@@ -48,6 +51,10 @@ type Config struct {
 	Port       string // of MX hosts, "25"
 	Timeouts   smtp.ClientTimeouts
 	Connect    time.Duration // per address; 0 means 30 s
+	// Dial opens connections; nil means the operating system's TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Roots verify the certificates of other servers; nil means the system's.
+	Roots *x509.CertPool
 }
 
 // Relay is the next hop of a transport map entry.
@@ -65,6 +72,7 @@ type Engine struct {
 	buffers   *smtp.Buffers
 	signed    *recent.Map[int64, string]         // by message: signatures of those to several destinations
 	templates *recent.Map[int64, *mime.Template] // by message: compiled batches
+	dead      *recent.Map[string, *outage]       // by lane: destinations that let us wait in vain
 	Stats     Stats
 }
 
@@ -84,8 +92,12 @@ func New(c Config) *Engine {
 	if c.Connect == 0 {
 		c.Connect = 30 * time.Second
 	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{}).DialContext
+	}
 	return &Engine{Config: c, clock: c.DB.Clock(), signer: &dkim.Signer{}, buffers: &smtp.Buffers{},
-		signed: recent.New[int64, string](4096), templates: recent.New[int64, *mime.Template](64)}
+		signed: recent.New[int64, string](4096), templates: recent.New[int64, *mime.Template](64),
+		dead: recent.New[string, *outage](4096)}
 }
 
 // transport hands messages over. Every delivery of the job gets an outcome.
@@ -141,38 +153,47 @@ func (e *Engine) try(ctx context.Context, t transport, list []*outcome) (msg *me
 	defer func() {
 		if p := recover(); p != nil {
 			e.Logger.Error("panic in delivery", "message", list[0].d.MessageID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			for _, o := range list {
-				o.tempfail(451, "4.3.0", "internal error while delivering")
-			}
+			t.close() // what was said last is not known
+			setBack(list, "internal error while delivering")
 		}
 	}()
 	j, err := e.load(ctx, list)
-	if err != nil {
-		e.Logger.Error("loading a delivery", "message", list[0].d.MessageID, "error", err)
+	if errs.Is(err, errs.NotFound) {
+		// Its domain was deleted while it was held: no key to sign with, no one to tell.
+		e.Logger.Warn("delivery dropped, its message or domain is gone", "message", list[0].d.MessageID, "error", err)
 		for _, o := range list {
-			o.tempfail(451, "4.3.0", "the message could not be read: "+err.Error())
+			o.verdict = dropped
 		}
 		return nil
 	}
-	if j == nil {
+	if err != nil {
+		e.Logger.Error("loading a delivery", "message", list[0].d.MessageID, "error", err)
+		setBack(list, "the message could not be read")
 		return nil
 	}
 	if j.list = e.screen(ctx, j); len(j.list) == 0 {
 		return j.msg
 	}
+	msg = j.msg
 	if err := e.compose(j); err != nil {
 		e.Logger.Error("composing a delivery", "message", j.msg.ID, "error", err)
-		for _, o := range j.list {
-			o.tempfail(451, "4.3.0", "the message could not be composed: "+err.Error())
-		}
-		return j.msg
+		setBack(j.list, "the message could not be composed: "+err.Error())
+		return msg
 	}
 	t.send(ctx, j)
-	return j.msg
+	return msg
 }
 
-// load finds the message and its domain. A message or domain that is gone ends
-// its deliveries.
+// setBack defers what has no outcome yet.
+func setBack(list []*outcome, text string) {
+	for _, o := range list {
+		if o.verdict == undecided {
+			o.tempfail(451, "4.3.0", text)
+		}
+	}
+}
+
+// load finds the message and its domain; NotFound when one of them is gone.
 func (e *Engine) load(ctx context.Context, list []*outcome) (*job, error) {
 	d := list[0].d
 	msg, ok := d.Payload.(*message.Message)
@@ -188,19 +209,22 @@ func (e *Engine) load(ctx context.Context, list []*outcome) (*job, error) {
 	return j, err
 }
 
+// poison is how many attempts above the schedule say that attempts do not come
+// to an outcome: each ended with the program.
+const poison = 10
+
 // screen decides the deliveries that need no connection and returns the rest.
 func (e *Engine) screen(ctx context.Context, j *job) []*outcome {
 	rest := j.list[:0:0]
 	for _, o := range j.list {
 		switch {
-		case o.d.Deadline < e.clock.Now().UnixMicro() && o.d.Attempt > 1:
+		case o.d.Attempt > len(e.Retry)+poison || e.late(j, o):
 			o.expire()
 		case j.dom.State == domain.Disabled:
 			o.permfail(550, "5.7.1", "domain "+j.dom.Name+" is disabled", "generic")
 		case j.msg.Meta.Options.TestMode:
 			// Mailgun: test mode makes a delivered event with code 650.
 			o.deliver(650, "", "Message dropped: test mode")
-			o.captured = true
 		default:
 			if e.suppressed(ctx, j, o) {
 				continue
@@ -209,6 +233,12 @@ func (e *Engine) screen(ctx context.Context, j *job) []*outcome {
 		}
 	}
 	return rest
+}
+
+// late reports whether the time the sender gave is over. Other deliveries get
+// their attempt however long the program was down.
+func (e *Engine) late(j *job, o *outcome) bool {
+	return j.msg.Meta.Options.DeliverWithin > 0 && e.clock.Now().After(time.UnixMicro(o.d.Deadline).Add(lastTry))
 }
 
 func (e *Engine) suppressed(ctx context.Context, j *job, o *outcome) bool {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"postroad/internal/base/db"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
 	"postroad/internal/core/queue"
@@ -19,19 +18,19 @@ const (
 	deferred
 	failed
 	rejected
+	dropped // without a word: nobody is left to tell
 )
 
 // outcome is what one attempt came to for one delivery.
 type outcome struct {
-	d        *queue.Delivery
-	began    time.Time
-	verdict  verdict
-	reason   string
-	status   event.DeliveryStatus
-	ip       string // local address the attempt came from
-	detail   string // the conversation
-	after    []event.Type
-	captured bool
+	d       *queue.Delivery
+	began   time.Time
+	verdict verdict
+	reason  string
+	status  event.DeliveryStatus
+	ip      string // local address the attempt came from
+	detail  string // the conversation
+	after   []event.Type
 
 	next time.Duration // wait before the next attempt, for deferred
 }
@@ -120,103 +119,6 @@ func hardBounce(code int, enhanced string, rcpt bool) bool {
 	return false
 }
 
-// record writes the outcomes: one transaction with the events, what follows
-// from them, and the finished or rescheduled deliveries. It is tried until it
-// succeeds, because what is not recorded would be delivered again.
-func (e *Engine) record(ctx context.Context, msg *message.Message, list []*outcome) {
-	type entry struct {
-		o      *outcome
-		events []*event.Event
-		due    int64
-	}
-	entries := make([]entry, 0, len(list))
-	for _, o := range list {
-		if o.verdict == undecided {
-			o.tempfail(451, "4.4.2", "the attempt ended without an answer")
-		}
-		en := entry{o: o}
-		if o.verdict == deferred {
-			en.due = e.reschedule(o)
-		}
-		if msg != nil {
-			en.events = e.events(msg, o)
-			for _, ev := range en.events {
-				if err := e.Events.Seal(ev); err != nil {
-					e.Logger.Error("event could not be encoded", "error", err)
-				}
-			}
-		}
-		entries = append(entries, en)
-		e.count(o)
-		e.logAttempt(msg, o)
-	}
-	write := func(tx *db.Tx) error {
-		for _, en := range entries {
-			for _, ev := range en.events {
-				if err := e.Events.Stage(tx, ev); err != nil {
-					return err
-				}
-			}
-			if en.o.verdict != deferred {
-				e.Queue.Finish(tx, en.o.d)
-			} else if err := e.Queue.Defer(tx, en.o.d, en.due); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := e.DB.Group(context.WithoutCancel(ctx), write)
-		if err == nil {
-			return
-		}
-		e.Logger.Error("outcome could not be recorded", "message", list[0].d.MessageID, "error", err)
-		c, stop := e.clock.After(wait)
-		select {
-		case <-c:
-		case <-ctx.Done(): // stopping: the claim stays on disk and the next start delivers again
-			stop()
-			return
-		}
-	}
-}
-
-// reschedule sets when to try again, or turns the outcome into giving up when
-// the schedule or the deadline is over.
-func (e *Engine) reschedule(o *outcome) int64 {
-	d := o.d
-	now := e.clock.Now()
-	b, err := json.Marshal(last{o.status.Code, o.status.EnhancedCode, o.status.Message, o.status.MXHost, now.UnixMicro()})
-	if err == nil {
-		d.Last = string(b)
-	}
-	wait := o.next
-	if wait == 0 {
-		if d.Attempt > len(e.Retry) {
-			o.expire()
-			return 0
-		}
-		wait = e.Retry[max(d.Attempt, 1)-1]
-		wait += time.Duration(float64(wait) * 0.1 * e.Jitter()) // a stampede of equal waits is spread
-	}
-	due := now.Add(wait)
-	if due.UnixMicro() > d.Deadline {
-		if d.Deadline-now.UnixMicro() < int64(time.Minute/time.Microsecond) || d.Attempt > 1 && e.triedLate(d, now) {
-			o.expire()
-			return 0
-		}
-		due = time.UnixMicro(d.Deadline) // one last attempt at the end of the time given
-	}
-	o.status.RetrySeconds = int(max(1, due.Sub(now)/time.Second))
-	return due.UnixMicro()
-}
-
-// triedLate reports whether the attempt just made was itself the last one a
-// deadline allows.
-func (e *Engine) triedLate(d *queue.Delivery, now time.Time) bool {
-	return d.Due >= d.Deadline || now.UnixMicro() >= d.Deadline
-}
-
 // events makes the documents of an outcome.
 func (e *Engine) events(msg *message.Message, o *outcome) []*event.Event {
 	t := event.Delivered
@@ -280,5 +182,5 @@ func (e *Engine) logAttempt(msg *message.Message, o *outcome) {
 }
 
 func (v verdict) String() string {
-	return [...]string{"undecided", "delivered", "deferred", "failed", "rejected"}[v]
+	return [...]string{"undecided", "delivered", "deferred", "failed", "rejected", "dropped"}[v]
 }

@@ -10,13 +10,13 @@ import (
 	"postroad/internal/mail/smtp"
 )
 
-// verify checks the peer's certificate for the name against the system's
-// roots.
-func verify(s tls.ConnectionState, name string, now time.Time) error {
+// verify checks the peer's certificate for the name. A nil roots means the
+// system's.
+func verify(s tls.ConnectionState, roots *x509.CertPool, name string, now time.Time) error {
 	if len(s.PeerCertificates) == 0 {
 		return errors.New("no certificate")
 	}
-	o := x509.VerifyOptions{DNSName: name, CurrentTime: now, Intermediates: x509.NewCertPool()}
+	o := x509.VerifyOptions{DNSName: name, Roots: roots, CurrentTime: now, Intermediates: x509.NewCertPool()}
 	for _, c := range s.PeerCertificates[1:] {
 		o.Intermediates.AddCert(c)
 	}

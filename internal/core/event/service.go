@@ -65,7 +65,7 @@ func (s *Service) Seal(e *Event) error {
 	if err != nil {
 		return fmt.Errorf("event document: %w", err)
 	}
-	e.sealed = s.codec.pack(text)
+	e.text, e.sealed = text, s.codec.pack(text)
 	e.sealedDetail = s.codec.pack([]byte(e.Detail))
 	return nil
 }

@@ -61,6 +61,13 @@ func (s *Service) partition(tx *db.Tx, id int64) (*db.Insert, error) {
 	if ins := s.days.get(day); ins != nil {
 		return ins, nil
 	}
+	// Two PostgreSQL sessions that create the same table at once collide in the
+	// catalogue in spite of IF NOT EXISTS.
+	if tx.Dialect() == db.Postgres {
+		if _, err := tx.Exec("SELECT pg_advisory_xact_lock(?)", partitionLock); err != nil {
+			return nil, fmt.Errorf("event partition: %w", err)
+		}
+	}
 	for _, ddl := range []string{
 		"CREATE TABLE IF NOT EXISTS %[1]s (id $KEY, domain_id BIGINT NOT NULL, type BIGINT NOT NULL, recipient BIGINT NOT NULL, msgid BIGINT NOT NULL, message BIGINT NOT NULL, doc $BYTES NOT NULL, detail $BYTES)",
 		"CREATE INDEX IF NOT EXISTS %[1]s_domain ON %[1]s (domain_id, id, type, recipient, msgid)",
@@ -76,6 +83,9 @@ func (s *Service) partition(tx *db.Tx, id int64) (*db.Insert, error) {
 	tx.AfterCommit(func() { s.days.put(day) })
 	return &db.Insert{Table: day.table(), Columns: columns}, nil
 }
+
+// partitionLock is the advisory lock of whoever creates a partition.
+const partitionLock = 0x706f737465766e74
 
 // partitions lists the days that exist, oldest first.
 func partitions(tx *db.Tx) ([]Day, error) {

@@ -43,9 +43,13 @@ type Event struct {
 	// form; not part of the document.
 	Detail string
 
+	text         []byte
 	sealed       []byte
 	sealedDetail []byte
 }
+
+// JSON returns the document of a sealed event.
+func (e *Event) JSON() []byte { return e.text }
 
 // Doc is an event as clients see it. Members are in the order Mailgun's
 // documents have them; absent parts are nil or empty.

@@ -7,16 +7,21 @@
 // window otherwise. A new delivery that fits in the window is written as held,
 // with its attempt counted, in the transaction that accepts the message: the
 // claim is on disk before anything is dialled and costs no write of its own.
-// When a program ends without releasing what it held, the next start (or, on
-// PostgreSQL, any other node once the heartbeat is stale) sets those rows free.
+// When a program ends it sets free what it still holds; when it dies, its next
+// start does (see Options.Name), or any other node that has seen it silent for
+// a minute.
 //
-// A lane is a destination. Each lane has its own bounded window and its own
-// bound on parallel sessions, so a slow or dead destination fills its own lane
-// and nothing else.
+// A lane is a destination. Each lane has its own bounded share of the window
+// and of the sessions, so a slow or dead destination fills its own share and
+// nothing else: a lane takes more room only while it holds less than a quarter
+// of what is free, which leaves room for the next one however many are stuck.
+// Retries get at most half of any share, so that a storm of them does not keep
+// new mail out. When all sessions are taken, lanes without one get the place
+// of a lane with several, and time is shared between lanes with one each.
 //
 // Invariants: a row leaves the table only in the transaction that records its
-// outcome; a delivery is in at most one window; memory is bounded by
-// Options.Window whatever the table holds.
+// outcome or cancels it; a delivery is in at most one window; memory is bounded
+// by Options.Window whatever the table holds.
 //
 // Tables: delivery, node. Callers: message stages deliveries, deliver takes
 // and finishes them.

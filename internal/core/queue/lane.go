@@ -14,65 +14,118 @@ type Lane struct {
 	again    []*Delivery // retries
 	turn     int         // hands out a retry every fourth time while both wait
 	held     int         // reserved in the window: waiting, in sessions, or being recorded
+	retries  int         // of these
 	sessions int
-	idle     int
-	wanting  bool
-	wake     chan struct{} // one token per delivery that an idle session may take
+	idle     []*waiter // sessions that wait for work, the latest last
+	queued   bool      // in hungry or wanting
+	starved  bool      // something found no room here
+	grant    int       // how often its only session may still take work while others are hungry
+}
+
+// quantum is how many turns a lane's only session gets while others wait.
+const quantum = 20
+
+// waiter is a session that waits for work.
+type waiter struct {
+	lane *Lane
+	wake chan struct{} // closed when there is work, or the place is needed
 }
 
 func (q *Queue) lane(name string) *Lane {
 	l := q.lanes[name]
 	if l == nil {
-		l = &Lane{Name: name, q: q, wake: make(chan struct{}, 1)}
+		l = &Lane{Name: name, q: q}
 		q.lanes[name] = l
 	}
 	return l
 }
 
-// push makes a held delivery ready for the lane's sessions.
-func (q *Queue) push(d *Delivery) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	l := q.lane(d.Lane)
-	if d.Attempt > 1 {
-		l.again = append(l.again, d)
-	} else {
-		l.first = append(l.first, d)
-	}
-	q.staff(l)
-}
+func (l *Lane) ready() int { return len(l.first) + len(l.again) }
 
-// staff gives a lane with ready deliveries an idle or a new session.
-func (q *Queue) staff(l *Lane) {
-	ready := len(l.first) + len(l.again)
-	if ready == 0 || q.ctx == nil {
+// push makes held deliveries ready for their lanes' sessions. They come in one
+// call so that recipients of one message are taken together.
+func (q *Queue) push(list []*Delivery) {
+	if len(list) == 0 {
 		return
 	}
-	if l.idle > 0 {
-		select {
-		case l.wake <- struct{}{}:
-		default:
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	groups := map[*Lane]int{} // transactions to make
+	for _, d := range list {
+		l := q.lane(d.Lane)
+		to := &l.first
+		if d.retry {
+			to = &l.again
 		}
-		if ready <= l.idle {
+		if n := len(*to); n == 0 || groups[l] == 0 || !(*to)[n-1].shares(d) {
+			groups[l]++
+		}
+		*to = append(*to, d)
+	}
+	for l, n := range groups {
+		q.staff(l, n)
+	}
+}
+
+// staff finds sessions for n new pieces of work in l.
+func (q *Queue) staff(l *Lane, n int) {
+	if q.ctx == nil {
+		return
+	}
+	for ; n > 0 && l.ready() > 0; n-- {
+		switch {
+		case len(l.idle) > 0:
+			q.rouse(l.idle[len(l.idle)-1])
+		case l.sessions >= max(1, q.opt.LaneSessions(l.Name)):
+			return
+		case q.sessions < q.opt.Sessions:
+			q.start(l)
+		default:
+			q.enqueue(l)
 			return
 		}
 	}
-	if l.sessions >= max(1, q.opt.LaneSessions(l.Name)) {
+}
+
+// enqueue puts l in turn for a session and asks an idle one of another lane to
+// make room.
+func (q *Queue) enqueue(l *Lane) {
+	if l.queued {
 		return
 	}
-	if q.sessions < q.opt.Sessions {
-		q.start(l)
-		return
-	}
-	if !l.wanting {
-		l.wanting = true
+	l.queued = true
+	if l.sessions == 0 {
+		q.hungry = append(q.hungry, l)
+	} else {
 		q.wanting = append(q.wanting, l)
+	}
+	for w := range q.idle {
+		q.rouse(w)
+		return
+	}
+}
+
+// rouse ends a session's wait: it looks for work and leaves if there is none.
+func (q *Queue) rouse(w *waiter) {
+	q.settle(w)
+	close(w.wake)
+}
+
+// settle takes w out of the lists of those that wait.
+func (q *Queue) settle(w *waiter) {
+	delete(q.idle, w)
+	for i, x := range w.lane.idle {
+		if x == w {
+			w.lane.idle = append(w.lane.idle[:i], w.lane.idle[i+1:]...)
+			return
+		}
 	}
 }
 
 func (q *Queue) start(l *Lane) {
 	q.sessions++
 	l.sessions++
+	l.grant = quantum
 	ctx, session := q.ctx, q.session
 	q.wg.Go(func() {
 		defer q.ended(l)
@@ -80,76 +133,105 @@ func (q *Queue) start(l *Lane) {
 	})
 }
 
-// ended gives the session's place to a lane that waits for one.
+// ended gives the session's place to the next lane that waits for one.
 func (q *Queue) ended(l *Lane) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.sessions--
 	l.sessions--
-	for len(q.wanting) > 0 && q.sessions < q.opt.Sessions && q.ctx != nil {
-		w := q.wanting[0]
-		q.wanting = q.wanting[1:]
-		w.wanting = false
-		if len(w.first)+len(w.again) > 0 {
+	for q.sessions < q.opt.Sessions && q.ctx != nil {
+		w := q.next()
+		if w == nil {
+			break
+		}
+		if w.ready() > 0 && w.sessions < max(1, q.opt.LaneSessions(w.Name)) {
 			q.start(w)
+			q.staff(w, w.ready()-1)
 		}
 	}
-	if l.sessions == 0 && len(l.first)+len(l.again) > 0 {
-		q.staff(l)
+	if l.ready() > 0 { // came after the session had looked
+		q.staff(l, 1)
 	}
-	if l.held == 0 && l.sessions == 0 {
-		delete(q.lanes, l.Name)
+	q.tidy(l)
+}
+
+// next takes the lane whose turn it is out of the line.
+func (q *Queue) next() *Lane {
+	for _, line := range []*[]*Lane{&q.hungry, &q.wanting} {
+		if len(*line) > 0 {
+			l := (*line)[0]
+			*line = (*line)[1:]
+			l.queued = false
+			return l
+		}
 	}
+	return nil
+}
+
+// yields reports whether a session of l has to make room for another lane:
+// at once when the other has fewer sessions, by turns when both have one.
+func (q *Queue) yields(l *Lane) bool {
+	switch {
+	case len(q.hungry) > 0:
+		l.grant--
+		return l.sessions > 1 || l.grant < 0
+	case len(q.wanting) > 0:
+		return q.wanting[0].sessions+1 < l.sessions
+	}
+	return false
 }
 
 // Take returns the next deliveries of the lane: one, or up to limit of the
 // same message that share a body. It waits a while for more work when there
 // is none and returns nil when the session should end.
 func (l *Lane) Take(ctx context.Context, limit int) []*Delivery {
-	if got := l.pop(limit); got != nil {
+	q := l.q
+	got, w := q.take(l, limit, true)
+	if w == nil {
 		return got
 	}
-	if !l.lounge(1) {
-		return nil
-	}
-	defer l.lounge(-1)
-	timer, stop := l.q.clock.After(l.q.opt.Linger)
+	timer, stop := q.clock.After(q.opt.Linger)
 	defer stop()
 	for {
+		waits := true
 		select {
-		case <-l.wake:
-			if got := l.pop(limit); got != nil {
-				return got
-			}
+		case <-w.wake:
 		case <-timer:
-			return l.pop(limit)
-		case <-l.q.quit:
-			return nil
+			waits = false
+		case <-q.quit:
+			waits = false
 		case <-ctx.Done():
-			return nil
+			waits = false
+		}
+		q.mu.Lock()
+		q.settle(w)
+		q.mu.Unlock()
+		if got, w = q.take(l, limit, waits); w == nil {
+			return got
 		}
 	}
 }
 
-// lounge counts idle sessions. A session may not idle while other lanes wait
-// for its place.
-func (l *Lane) lounge(n int) bool {
-	l.q.mu.Lock()
-	defer l.q.mu.Unlock()
-	if n > 0 && (len(l.q.wanting) > 0 || l.q.ctx == nil) {
-		return false
+// take returns work, or a waiter if the session may wait for some.
+func (q *Queue) take(l *Lane, limit int, wait bool) ([]*Delivery, *waiter) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ctx == nil || q.yields(l) {
+		return nil, nil
 	}
-	l.idle += n
-	l.q.idle += n
-	return true
+	if got := l.pop(limit); got != nil {
+		return got, nil
+	}
+	if !wait || len(q.hungry)+len(q.wanting) > 0 {
+		return nil, nil
+	}
+	w := &waiter{lane: l, wake: make(chan struct{})}
+	l.idle = append(l.idle, w)
+	q.idle[w] = struct{}{}
+	return nil, w
 }
 
 func (l *Lane) pop(limit int) []*Delivery {
-	l.q.mu.Lock()
-	defer l.q.mu.Unlock()
-	if l.q.ctx == nil {
-		return nil
-	}
 	from := &l.first
 	l.turn++
 	if len(l.first) == 0 || len(l.again) > 0 && l.turn%4 == 0 {
@@ -163,16 +245,11 @@ func (l *Lane) pop(limit int) []*Delivery {
 	for n < limit && n < len(list) && list[0].shares(list[n]) {
 		n++
 	}
-	got := list[:n:n]
+	got := append([]*Delivery(nil), list[:n]...)
+	clear(list[:n]) // the array lives on with the rest
 	*from = list[n:]
 	if len(*from) == 0 {
 		*from = nil // let the array go
-	}
-	if l.idle > 0 && len(l.first)+len(l.again) > 0 {
-		select { // more than one delivery may have come with one token
-		case l.wake <- struct{}{}:
-		default:
-		}
 	}
 	return got
 }

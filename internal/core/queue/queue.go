@@ -30,12 +30,19 @@ type Delivery struct {
 	// Payload is whatever the stager wants to hand to the worker without a
 	// read; nil when the delivery was loaded from the store.
 	Payload any
+
+	retry bool // counted against the retries' share of the window
 }
 
 // Options bound the queue.
 type Options struct {
+	// Name tells this installation from other nodes on the same database, so
+	// that a restart knows its own dead predecessor. "" when it has none; then
+	// a predecessor's deliveries come back after a minute (at once on SQLite,
+	// whose database no other program uses).
+	Name         string
 	Window       int                   // deliveries held in memory; 0 means 20,000
-	LaneWindow   int                   // of these for one lane; 0 means 4,000
+	LaneWindow   int                   // of these for one lane at most; 0 means a fifth
 	Sessions     int                   // sessions in all; 0 means 256
 	LaneSessions func(lane string) int // sessions of one lane; nil means 20
 	Linger       time.Duration         // how long an idle session keeps its connection; 0 means 2 s
@@ -46,7 +53,7 @@ func (o Options) withDefaults() Options {
 		o.Window = 20000
 	}
 	if o.LaneWindow == 0 {
-		o.LaneWindow = o.Window / 5
+		o.LaneWindow = max(1, o.Window/5)
 	}
 	if o.Sessions == 0 {
 		o.Sessions = 256
@@ -71,16 +78,23 @@ type Queue struct {
 	clock clock.Clock
 	opt   Options
 	node  int64
+	peers map[int64]*peer // other nodes, as last seen; used by the loop only
 
 	mu       sync.Mutex
 	session  Session
 	ctx      context.Context // of running sessions; nil before Run and once stopping
 	lanes    map[string]*Lane
-	wanting  []*Lane // lanes that would use another session, in turn
-	held     int     // deliveries in the window
+	hungry   []*Lane              // lanes with work and no session, in turn
+	wanting  []*Lane              // lanes that would use another session, in turn
+	idle     map[*waiter]struct{} // sessions that wait for work
+	mine     map[int64]struct{}   // ids of the deliveries in the window
+	retries  int                  // of these
 	sessions int
-	idle     int // of the sessions, those that wait for work
 	paused   bool
+	starved  bool  // something found the whole window full
+	starving bool  // a retry found the share of all retries full
+	doubtful bool  // a transaction failed: the table may name us for rows we do not hold
+	planned  int64 // microseconds; when the loader looks next
 	wg       sync.WaitGroup
 
 	wake chan struct{}
@@ -89,8 +103,9 @@ type Queue struct {
 
 // New returns a queue that hands nothing out before Run.
 func New(ctx context.Context, d *db.DB, source *ids.Source, log *slog.Logger, o Options) (*Queue, error) {
-	q := &Queue{db: d, ids: source, log: log, clock: d.Clock(), opt: o.withDefaults(),
-		lanes: map[string]*Lane{}, wake: make(chan struct{}, 1), quit: make(chan struct{})}
+	q := &Queue{db: d, ids: source, log: log, clock: d.Clock(), opt: o.withDefaults(), peers: map[int64]*peer{},
+		lanes: map[string]*Lane{}, idle: map[*waiter]struct{}{}, mine: map[int64]struct{}{},
+		wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	if err := q.register(ctx); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
@@ -101,61 +116,71 @@ func New(ctx context.Context, d *db.DB, source *ids.Source, log *slog.Logger, o 
 // are held by this node at once, the others wait in the table.
 func (q *Queue) Stage(tx *db.Tx, list []*Delivery) {
 	var mine []*Delivery
+	var later int64 // when the first of the others is due
 	for _, d := range list {
 		node := int64(0)
-		if d.Due <= tx.Now && q.reserve(d.Lane) {
+		if d.Due <= tx.Now && q.reserve(d) {
 			node = q.node
 			d.Attempt++
 			mine = append(mine, d)
+		} else if later == 0 || d.Due < later {
+			later = d.Due
 		}
 		stage(tx, d, node)
 	}
-	wake := len(mine) < len(list)
 	tx.AfterCommit(func() {
-		for _, d := range mine {
-			q.push(d)
-		}
-		if wake {
-			q.Wake()
+		q.push(mine)
+		if later != 0 {
+			q.plan(later)
 		}
 	})
 	if len(mine) > 0 {
 		tx.AfterRollback(func() {
 			for _, d := range mine {
 				d.Attempt--
-				q.release(d.Lane)
 			}
+			q.unclaim(mine)
 		})
 	}
 }
 
-// reserve takes room in the window for one delivery of the lane.
-func (q *Queue) reserve(lane string) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	l := q.lane(lane)
-	if q.paused || q.held >= q.opt.Window || l.held >= q.opt.LaneWindow {
-		q.drop(l, 0)
-		return false
-	}
-	q.held++
-	l.held++
-	return true
+// Finish stages the removal of a delivery whose outcome is final. The room in
+// the window is given back when tx is durable.
+func (q *Queue) Finish(tx *db.Tx, d *Delivery) {
+	tx.StageDelete(delDelivery, d.ID)
+	tx.AfterCommit(func() { q.release(d) })
 }
 
-// release gives room back.
-func (q *Queue) release(lane string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.drop(q.lanes[lane], 1)
+// Defer records that d is to be tried again at due.
+func (q *Queue) Defer(tx *db.Tx, d *Delivery, due int64) error {
+	if err := reschedule(tx, d, due); err != nil {
+		return err
+	}
+	tx.AfterCommit(func() {
+		q.release(d)
+		q.plan(due)
+	})
+	return nil
 }
 
-func (q *Queue) drop(l *Lane, n int) {
-	q.held -= n
-	l.held -= n
-	if l.held == 0 && l.sessions == 0 {
-		delete(q.lanes, l.Name)
+// CancelDomain removes the deliveries of a domain that no session has begun,
+// also those in this node's window. It returns how many there were.
+func (q *Queue) CancelDomain(tx *db.Tx, domainID int64) (int64, error) {
+	taken := q.withdraw(domainID)
+	tx.AfterRollback(func() { q.push(taken) })
+	n, err := CancelDomain(tx, domainID)
+	if err != nil {
+		return 0, err
 	}
+	for _, d := range taken {
+		tx.StageDelete(delDelivery, d.ID)
+	}
+	tx.AfterCommit(func() {
+		for _, d := range taken {
+			q.release(d)
+		}
+	})
+	return n + int64(len(taken)), nil
 }
 
 // Wake makes the loader look for due deliveries now.
@@ -166,23 +191,14 @@ func (q *Queue) Wake() {
 	}
 }
 
-// Finish stages the removal of a delivery whose outcome is final. The room in
-// the window is given back when tx is durable.
-func (q *Queue) Finish(tx *db.Tx, d *Delivery) {
-	tx.StageDelete(delDelivery, d.ID)
-	tx.AfterCommit(func() { q.release(d.Lane) })
-}
-
-// Defer records that d is to be tried again at due.
-func (q *Queue) Defer(tx *db.Tx, d *Delivery, due int64) error {
-	if err := reschedule(tx, d, due); err != nil {
-		return err
-	}
-	tx.AfterCommit(func() {
-		q.release(d.Lane)
+// plan makes sure that the loader looks at the time due.
+func (q *Queue) plan(due int64) {
+	q.mu.Lock()
+	early := due < q.planned
+	q.mu.Unlock()
+	if early {
 		q.Wake()
-	})
-	return nil
+	}
 }
 
 // Depth is what the window holds now.
@@ -194,5 +210,5 @@ type Depth struct {
 func (q *Queue) Depth() Depth {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return Depth{q.held, q.sessions, q.idle, len(q.lanes)}
+	return Depth{len(q.mine), q.sessions, len(q.idle), len(q.lanes)}
 }

@@ -8,20 +8,19 @@ import (
 )
 
 const (
-	heartbeat  = 10 * time.Second // how often a node says that it lives
-	staleAfter = time.Minute      // silence after which its deliveries are set free
-	loadBatch  = 2000             // deliveries claimed at a time
-	idleScan   = 30 * time.Second // scan at least this often, whatever the next due time
+	loadBatch = 2000             // deliveries claimed at a time
+	idleScan  = 30 * time.Second // scan at least this often, whatever the next due time
+	fullScan  = time.Second      // as long as something waits for room
 )
 
 // Run hands deliveries to sessions until ctx ends, then waits for the sessions
 // under way (their context is sessions, which the caller cancels when waiting
-// must end) and sets free what was not begun.
+// must end) and sets free what is still held. It is called once.
 func (q *Queue) Run(ctx, sessions context.Context, work Session) error {
 	q.mu.Lock()
-	q.session, q.ctx, q.paused = work, sessions, false
+	q.session, q.ctx = work, sessions
 	for _, l := range q.lanes {
-		q.staff(l)
+		q.staff(l, l.ready())
 	}
 	q.mu.Unlock()
 	q.loop(ctx)
@@ -31,17 +30,21 @@ func (q *Queue) Run(ctx, sessions context.Context, work Session) error {
 func (q *Queue) loop(ctx context.Context) {
 	beat, stopBeat := q.clock.After(heartbeat)
 	defer func() { stopBeat() }()
-	for {
+	for ctx.Err() == nil {
+		q.expect(0)
+		began := q.clock.Now()
 		next, err := q.load(ctx)
 		if err != nil && ctx.Err() == nil {
 			q.log.Error("loading due deliveries", "error", err)
 			next = time.Second
 		}
+		// A scan over many rows that cannot be taken is dear: nine tenths of the
+		// time are left to others, whoever calls for the next one.
+		q.rest(ctx, 9*q.clock.Now().Sub(began))
+		q.expect(q.clock.Now().Add(next).UnixMicro())
 		timer, stop := q.clock.After(next)
 		select {
 		case <-ctx.Done():
-			stop()
-			return
 		case <-q.wake:
 		case <-timer:
 		case <-beat:
@@ -54,91 +57,121 @@ func (q *Queue) loop(ctx context.Context) {
 	}
 }
 
+// expect notes when the loader looks next. It is 0 while the loader looks, for
+// what becomes due meanwhile may have been missed: see plan.
+func (q *Queue) expect(at int64) {
+	if at == 0 {
+		at = 1<<63 - 1
+	}
+	q.mu.Lock()
+	q.planned = at
+	q.mu.Unlock()
+}
+
+// rest waits for d if it is worth it.
+func (q *Queue) rest(ctx context.Context, d time.Duration) {
+	if d < 20*time.Millisecond {
+		return
+	}
+	c, stop := q.clock.After(min(d, 5*time.Second))
+	defer stop()
+	select {
+	case <-c:
+	case <-ctx.Done():
+	}
+}
+
 // load claims due deliveries while there is room and returns how long nothing
-// more will be due.
+// more can be claimed.
 func (q *Queue) load(ctx context.Context) (time.Duration, error) {
 	for {
-		room, full := q.room()
-		if room <= 0 {
-			return 50 * time.Millisecond, nil
+		b := q.bounds()
+		if b.room <= 0 {
+			return fullScan, nil // a release wakes the loader
 		}
-		got, err := q.claim(ctx, min(room, loadBatch), full)
+		n, err := q.claim(ctx, b)
 		if err != nil {
 			return 0, err
 		}
-		for _, d := range got {
-			q.push(d)
-		}
-		if len(got) == 0 {
-			return q.nextDue(ctx, len(full) > 0)
+		if n == 0 {
+			return q.nextDue(ctx, b)
 		}
 	}
 }
 
-// room returns how many more deliveries the window takes and the lanes that
-// take none.
-func (q *Queue) room() (int, []string) {
+// bounds say what the window can take now.
+type bounds struct {
+	room      int
+	full      []string // lanes that take nothing
+	crowded   []string // lanes that take no retries
+	noRetries bool     // no lane takes any
+}
+
+func (q *Queue) bounds() bounds {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var full []string
+	b := bounds{room: q.opt.Window - len(q.mine), noRetries: q.retries >= max(1, q.opt.Window/2)}
 	for name, l := range q.lanes {
-		if l.held >= q.opt.LaneWindow {
-			full = append(full, name)
+		switch all, again := q.full(l); {
+		case all:
+			l.starved = true
+			b.full = append(b.full, name)
+		case again && !b.noRetries:
+			l.starved = true
+			b.crowded = append(b.crowded, name)
 		}
 	}
-	return q.opt.Window - q.held, full
+	q.starved = q.starved || b.room <= 0
+	q.starving = q.starving || b.noRetries
+	return b
 }
 
 // claim reserves room for due deliveries and marks them as held in one
 // transaction.
-func (q *Queue) claim(ctx context.Context, limit int, full []string) (got []*Delivery, err error) {
-	err = q.db.Group(ctx, func(tx *db.Tx) error {
-		got = got[:0]
-		list, err := due(tx, limit, full)
+func (q *Queue) claim(ctx context.Context, b bounds) (int, error) {
+	var got []*Delivery
+	err := q.db.Group(ctx, func(tx *db.Tx) error {
+		got = nil
+		list, err := due(tx, min(b.room, loadBatch), b)
 		if err != nil {
 			return err
 		}
 		for _, d := range list {
-			if q.reserve(d.Lane) {
+			if q.reserve(d) {
 				got = append(got, d)
 			}
 		}
-		mine := append([]*Delivery(nil), got...)
-		tx.AfterRollback(func() {
-			for _, d := range mine {
-				q.release(d.Lane)
-			}
-		})
-		return hold(tx, q.node, got)
+		mine := got
+		tx.AfterRollback(func() { q.unclaim(mine) })
+		tx.AfterCommit(func() { q.push(mine) })
+		return hold(tx, q.node, mine)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return got, nil
+	return len(got), err
 }
 
-// nextDue returns the time until the earliest waiting delivery is due. While
-// lanes are full their overdue rows would make that zero for ever.
-func (q *Queue) nextDue(ctx context.Context, crowded bool) (time.Duration, error) {
-	if crowded {
-		return 50 * time.Millisecond, nil
-	}
+// nextDue returns the time until the earliest waiting delivery that there is
+// room for is due.
+func (q *Queue) nextDue(ctx context.Context, b bounds) (time.Duration, error) {
 	var at int64
 	err := q.db.Read(ctx, func(tx *db.Tx) (err error) {
-		at, err = earliest(tx)
+		at, err = earliest(tx, b)
 		return err
 	})
+	limit := idleScan
+	if b.noRetries || len(b.full)+len(b.crowded) > 0 {
+		limit = fullScan
+	}
 	if err != nil || at == 0 {
-		return idleScan, err
+		return limit, err
 	}
 	wait := time.Duration(at-q.clock.Now().UnixMicro()) * time.Microsecond
-	return min(max(wait, 5*time.Millisecond), idleScan), nil
+	return min(max(wait, 5*time.Millisecond), limit), nil
 }
 
 // stop ends the sessions and returns what they did not begin.
 func (q *Queue) stop() error {
 	q.mu.Lock()
-	q.ctx, q.paused, q.wanting = nil, true, nil
+	q.ctx, q.paused, q.hungry, q.wanting = nil, true, nil, nil
 	close(q.quit)
 	q.mu.Unlock()
 	q.wg.Wait()
@@ -149,5 +182,5 @@ func (q *Queue) stop() error {
 		l.first, l.again = nil, nil
 	}
 	q.mu.Unlock()
-	return q.setFree(context.Background(), rest)
+	return q.leave(context.Background(), rest)
 }

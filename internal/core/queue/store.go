@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"os"
 
 	"postroad/internal/base/db"
 )
@@ -24,25 +23,45 @@ func reschedule(tx *db.Tx, d *Delivery, due int64) error {
 	return err
 }
 
-// due returns waiting deliveries in the order of their time, leaving out lanes
-// that take no more.
-func due(tx *db.Tx, limit int, full []string) ([]*Delivery, error) {
-	q := "SELECT id, message_id, domain_id, recipient, lane, due, deadline, attempt, first_at, vars, signature, last FROM delivery WHERE node = 0 AND due <= ?"
-	args := []any{tx.Now}
-	if len(full) > 0 {
-		q += " AND lane NOT IN " + db.Marks(len(full))
-		for _, l := range full {
-			args = append(args, l)
-		}
+const selDelivery = "SELECT id, message_id, domain_id, recipient, lane, due, deadline, attempt, first_at, vars, signature, last FROM delivery "
+
+func scanDelivery(r *sql.Rows) (*Delivery, error) {
+	d := &Delivery{}
+	return d, r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
+}
+
+// where is the condition on waiting deliveries that the window has room for.
+func (b bounds) where() (string, []any) {
+	q, args := "node = 0", []any(nil)
+	if b.noRetries {
+		q += " AND attempt = 0"
 	}
-	q += " ORDER BY due LIMIT ?" + tx.Dialect().SkipLocked()
-	args = append(args, limit)
-	var out []*Delivery
-	err := tx.Each(func(r *sql.Rows) error {
-		d := &Delivery{}
+	q, args = without(q, " AND lane NOT IN ", b.full, args)
+	if len(b.crowded) > 0 {
+		q, args = without(q+" AND (attempt = 0", " OR lane NOT IN ", b.crowded, args)
+		q += ")"
+	}
+	return q, args
+}
+
+func without(q, clause string, lanes []string, args []any) (string, []any) {
+	if len(lanes) == 0 {
+		return q, args
+	}
+	for _, l := range lanes {
+		args = append(args, l)
+	}
+	return q + clause + db.Marks(len(lanes)), args
+}
+
+// due returns waiting deliveries in the order of their time.
+func due(tx *db.Tx, limit int, b bounds) (out []*Delivery, err error) {
+	where, args := b.where()
+	err = tx.Each(func(r *sql.Rows) error {
+		d, err := scanDelivery(r)
 		out = append(out, d)
-		return r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
-	}, q, args...)
+		return err
+	}, selDelivery+"WHERE "+where+" AND due <= ? ORDER BY due, id LIMIT ?"+tx.Dialect().SkipLocked(), append(args, tx.Now, limit)...)
 	return out, err
 }
 
@@ -63,91 +82,13 @@ func hold(tx *db.Tx, node int64, list []*Delivery) error {
 	return nil
 }
 
-// setFree returns held deliveries that were not begun to the table.
-func (q *Queue) setFree(ctx context.Context, list []*Delivery) error {
-	for len(list) > 0 {
-		n := min(len(list), 200)
-		args := make([]any, n)
-		for i, d := range list[:n] {
-			args[i] = d.ID
-		}
-		if err := q.db.Write(ctx, func(tx *db.Tx) error {
-			_, err := tx.Exec("UPDATE delivery SET node = 0, attempt = attempt - 1 WHERE id IN "+db.Marks(n), args...)
-			return err
-		}); err != nil {
-			return err
-		}
-		for _, d := range list[:n] {
-			q.release(d.Lane)
-		}
-		list = list[n:]
-	}
-	return q.db.Write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec("DELETE FROM node WHERE id = ?", q.node)
-		return err
-	})
-}
-
-// earliest returns the due time of the first waiting delivery, 0 when there is
-// none.
-func earliest(tx *db.Tx) (int64, error) {
+// earliest returns the due time of the first waiting delivery the window has
+// room for, 0 when there is none.
+func earliest(tx *db.Tx, b bounds) (int64, error) {
+	where, args := b.where()
 	var at sql.NullInt64
-	err := tx.QueryRow("SELECT MIN(due) FROM delivery WHERE node = 0").Scan(&at)
+	err := tx.QueryRow("SELECT MIN(due) FROM delivery WHERE "+where, args...).Scan(&at)
 	return at.Int64, err
-}
-
-// register makes this program a node and sets free what dead ones held. The
-// data directory of SQLite belongs to one program, so there every other node
-// is dead; on PostgreSQL silence tells.
-func (q *Queue) register(ctx context.Context) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	q.node = q.ids.Next()
-	return q.db.Write(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec("INSERT INTO node (id, name, started_at, seen_at) VALUES (?, ?, ?, ?)", q.node, host, tx.Now, tx.Now); err != nil {
-			return err
-		}
-		limit := tx.Now + 1
-		if tx.Dialect() == db.Postgres {
-			limit = tx.Now - staleAfter.Microseconds()
-		}
-		return bury(tx, q.node, limit)
-	})
-}
-
-// beat says that this node lives and sets free what silent ones held.
-func (q *Queue) beat(ctx context.Context) error {
-	return q.db.Write(ctx, func(tx *db.Tx) error {
-		if _, err := tx.Exec("UPDATE node SET seen_at = ? WHERE id = ?", tx.Now, q.node); err != nil {
-			return err
-		}
-		return bury(tx, q.node, tx.Now-staleAfter.Microseconds())
-	})
-}
-
-// bury frees the deliveries of nodes not seen since limit. Their attempts stay
-// counted: whether one reached its destination is not known.
-func bury(tx *db.Tx, self, limit int64) error {
-	var dead []int64
-	if err := tx.Each(func(r *sql.Rows) error {
-		var id int64
-		err := r.Scan(&id)
-		dead = append(dead, id)
-		return err
-	}, "SELECT id FROM node WHERE id <> ? AND seen_at < ?", self, limit); err != nil {
-		return err
-	}
-	for _, id := range dead {
-		if _, err := tx.Exec("UPDATE delivery SET node = 0 WHERE node = ?", id); err != nil {
-			return err
-		}
-		if _, err := tx.Exec("DELETE FROM node WHERE id = ?", id); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Counts is what the table holds, by state.
@@ -174,13 +115,12 @@ func (q *Queue) Counts(ctx context.Context) (c Counts, err error) {
 }
 
 // OfMessage returns the unfinished deliveries of a message.
-func OfMessage(tx *db.Tx, messageID int64) ([]*Delivery, error) {
-	var out []*Delivery
-	err := tx.Each(func(r *sql.Rows) error {
-		d := &Delivery{}
+func OfMessage(tx *db.Tx, messageID int64) (out []*Delivery, err error) {
+	err = tx.Each(func(r *sql.Rows) error {
+		d, err := scanDelivery(r)
 		out = append(out, d)
-		return r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Attempt, &d.FirstAt, &d.Last)
-	}, "SELECT id, message_id, domain_id, recipient, lane, due, deadline, attempt, first_at, last FROM delivery WHERE message_id = ? ORDER BY id", messageID)
+		return err
+	}, selDelivery+"WHERE message_id = ? ORDER BY id", messageID)
 	return out, err
 }
 

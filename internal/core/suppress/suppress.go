@@ -174,9 +174,8 @@ func covers(tag string, tags []string) bool {
 func (s *Service) Add(tx *db.Tx, e Entry) error { return s.add(tx, []Entry{e}) }
 
 func (s *Service) add(tx *db.Tx, entries []Entry) error {
-	rows := distinct(entries)
+	rows := distinct(entries, s.ids.Next)
 	for i := range rows {
-		rows[i].id = s.ids.Next()
 		if rows[i].CreatedAt == 0 {
 			rows[i].CreatedAt = tx.Now
 		}

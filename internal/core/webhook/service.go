@@ -101,10 +101,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 	if len(list) == 0 || e.Doc.Envelope != nil && e.Doc.Envelope.Transport == "http" {
 		return nil
 	}
-	payload, err := marshal(&e.Doc)
-	if err != nil {
-		return err
-	}
+	payload := storable(e.JSON())
 	for _, t := range list {
 		tx.Stage(insertCall, s.ids.Next(), e.AccountID, e.DomainID, name, e.ID, e.MessageID,
 			t.url, t.lane, payload, string(Waiting), int64(0), int64(0), tx.Now, int64(0), tx.Now)

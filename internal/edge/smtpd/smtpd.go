@@ -107,7 +107,7 @@ func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
 // dev mode that of the envelope sender.
 func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, error) {
 	if !s.b.Open {
-		return &account.Caller{AccountID: s.domain.AccountID, KeyID: s.user, Role: account.RoleSending, Domain: s.domain.Name}, s.domain, nil
+		return &account.Caller{AccountID: s.domain.AccountID, KeyID: s.user, Role: account.Sending, Domain: s.domain.Name}, s.domain, nil
 	}
 	first, err := s.b.Accounts.First(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, 
 		name = "localhost"
 	}
 	d, err := s.b.Domains.Ensure(ctx, first, name)
-	return &account.Caller{AccountID: first, KeyID: s.user, Role: account.RoleSending}, d, err
+	return &account.Caller{AccountID: first, KeyID: s.user, Role: account.Sending}, d, err
 }
 
 func literal(domain string) (string, bool) { return strings.CutPrefix(domain, "[") }

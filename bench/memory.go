@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+)
+
+// memory watches the resident memory of postroad over many messages: it must
+// not grow with their number.
+type memory struct {
+	target
+	messages, connections, size int
+	out                         string
+}
+
+// growth is how much more the last quarter of a run may hold than the first.
+const growth = 1.25
+
+func (m *memory) define(f *flag.FlagSet) {
+	m.target.define(f)
+	f.IntVar(&m.messages, "messages", 100000, "messages")
+	f.IntVar(&m.connections, "connections", 64, "connections of the load tool")
+	f.IntVar(&m.size, "size", 10240, "bytes of text in each message")
+	f.StringVar(&m.out, "out", "", "file JSON lines are appended to")
+}
+
+func defineMemory(f *flag.FlagSet) func(context.Context) error {
+	var m memory
+	m.define(f)
+	return func(ctx context.Context) error { return m.run(ctx, newReport(m.out)) }
+}
+
+func (m *memory) run(ctx context.Context, r *report) error {
+	dir, remove, err := workDir("")
+	if err != nil {
+		return err
+	}
+	defer remove()
+	binary, err := m.resolve(ctx, dir)
+	if err != nil {
+		return err
+	}
+	relay, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	out, err := startCounter(ctx, relay)
+	if err != nil {
+		return err
+	}
+	defer out.stop()
+	data := filepath.Join(dir, "memory")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		return err
+	}
+	s, err := newServer(binary, data, relay)
+	if err != nil {
+		return err
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	err = s.createDomain(ctx)
+	if err == nil {
+		err = m.measure(ctx, r, s, out)
+	}
+	return errors.Join(err, s.stop())
+}
+
+// measure samples every thousand messages accepted.
+func (m *memory) measure(ctx context.Context, r *report, s *server, out counter) error {
+	const every = 1000
+	samples := make(chan float64, m.messages/every+1)
+	var accepted atomic.Int64
+	l := load{addr: s.http, domain: sender, key: adminKey, messages: m.messages, connections: m.connections, size: m.size}
+	l.acked = func(string, string) {
+		if accepted.Add(1)%every != 0 {
+			return
+		}
+		if st, err := readStat(s.pid()); err == nil {
+			samples <- float64(st.resident)
+		}
+	}
+	start := time.Now()
+	before, err := cpu(s.pid())
+	if err != nil {
+		return err
+	}
+	seen := l.run(ctx)
+	close(samples)
+	if seen.Accepted != m.messages {
+		return errors.Join(fmt.Errorf("only %d of %d messages were accepted: %s", seen.Accepted, m.messages, seen.Error), s.lastLog())
+	}
+	end, err := out.await(ctx, m.messages)
+	if err != nil {
+		return err
+	}
+	after, err := cpu(s.pid())
+	if err != nil {
+		return err
+	}
+	var all []float64
+	for v := range samples {
+		all = append(all, v)
+	}
+	return m.judge(r, all, end.Sub(start), after-before, &seen)
+}
+
+func (m *memory) judge(r *report, all []float64, took, used time.Duration, seen *loadResult) error {
+	quarter := len(all) / 4
+	if quarter == 0 {
+		return errors.New("too few messages to tell: at least 4,000 are needed")
+	}
+	first, last := median(all[:quarter]), median(all[len(all)-quarter:])
+	top := all[0]
+	for _, v := range all {
+		top = max(top, v)
+	}
+	if err := r.add(result{Kind: "memory", System: "postroad, memory run", Messages: m.messages, Connections: m.connections, Size: m.size,
+		Seconds: took.Seconds(), PerSecond: float64(m.messages) / took.Seconds(), CPUPer1000: perThousand(used, m.messages),
+		PeakRSS: int64(top), Processes: 1, Load: seen, FirstRSS: int64(first), LastRSS: int64(last)}); err != nil {
+		return err
+	}
+	fmt.Printf("resident memory over %d messages: median of the first quarter %s, of the last %s, most %s\n",
+		m.messages, megabytes(int64(first)), megabytes(int64(last)), megabytes(int64(top)))
+	if last > first*growth {
+		return fmt.Errorf("memory grew by %.0f%%", (last/first-1)*100)
+	}
+	return nil
+}

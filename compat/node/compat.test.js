@@ -1,0 +1,175 @@
+// Drives a running server with mailgun.js. The Go test beside this directory
+// starts the server and sets the environment; see ../node_test.go.
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { createServer } from 'node:http';
+import test from 'node:test';
+import Mailgun from 'mailgun.js';
+
+const { POSTROAD_URL: url, POSTROAD_KEY: key, POSTROAD_DOMAIN: domain } = process.env;
+assert.ok(url && key && domain, 'POSTROAD_URL, POSTROAD_KEY and POSTROAD_DOMAIN must be set');
+
+const library = new Mailgun(FormData);
+const client = (secret) => library.client({ username: 'api', key: secret, url });
+const mg = client(key);
+
+// eventually calls check until it returns something true.
+async function eventually(what, check) {
+  const end = Date.now() + 20_000;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    assert.ok(Date.now() < end, `waited in vain until ${what}`);
+    await new Promise((next) => setTimeout(next, 30));
+  }
+}
+
+async function send(data) {
+  const answer = await mg.messages.create(domain, data);
+  assert.equal(answer.message, 'Queued. Thank you.');
+  assert.match(answer.id, new RegExp(`^<[^<>]+@${domain}>$`));
+  return answer.id.slice(1, -1);
+}
+
+// event waits for the one event of a type about a message and a recipient.
+const event = (kind, id, recipient) => eventually(`${kind} for ${recipient}`, async () => {
+  const { items } = await mg.events.get(domain, { event: kind, 'message-id': id, recipient });
+  assert.ok(items.length < 2, `${items.length} ${kind} events for ${recipient}`);
+  return items[0];
+});
+
+const refused = (status) => (error) => {
+  assert.equal(error.status, status, `${error.status} ${error.details ?? error.message}`);
+  return true;
+};
+
+test('send text, HTML, attachment, inline file, tags, variables; read it back', async () => {
+  const id = await send({
+    from: 'Ann <ann@example.com>', to: ['js-bob@example.net'], cc: 'js-cc@example.net', subject: 'Grüße',
+    text: 'plain words', html: '<p>rich <img src="cid:dot.png"></p>',
+    attachment: { filename: 'numbers.csv', data: Buffer.from('a,b\n1,2\n') },
+    inline: [{ filename: 'dot.png', data: Buffer.from('not really a picture') }],
+    'o:tag': ['first', 'second'], 'h:X-Own': 'value of mine', 'v:order': JSON.stringify({ id: 17 }),
+  });
+  const accepted = await event('accepted', id, 'js-bob@example.net');
+  assert.deepEqual(accepted.tags, ['first', 'second']);
+  for (const to of ['js-bob@example.net', 'js-cc@example.net']) {
+    const delivered = await event('delivered', id, to);
+    assert.equal(delivered['delivery-status'].code, 250);
+  }
+  const stored = await mg.messages.retrieveStoredEmail(domain, accepted.storage.key);
+  assert.equal(stored.subject, 'Grüße');
+  assert.equal(stored['body-plain'].trim(), 'plain words');
+  assert.ok(stored['body-html'].includes('<p>rich'));
+  assert.ok(stored.attachments.some((a) => a.name === 'numbers.csv'));
+});
+
+test('batch with recipient variables', async () => {
+  const names = { 'js-eve@example.net': { name: 'Eve' }, 'js-dan@example.net': { name: 'Dan' } };
+  const id = await send({
+    from: 'ann@example.com', to: Object.keys(names), subject: 'For %recipient.name%', text: 'Dear %recipient.name%',
+    'recipient-variables': JSON.stringify(names),
+  });
+  for (const to of Object.keys(names)) await event('delivered', id, to);
+});
+
+test('send MIME', async () => {
+  const id = await send({
+    to: 'js-mime@example.net',
+    message: 'From: ann@example.com\r\nTo: js-mime@example.net\r\nSubject: As it is\r\n\r\nwords\r\n',
+  });
+  const delivered = await event('delivered', id, 'js-mime@example.net');
+  assert.equal(delivered.message.headers.subject, 'As it is');
+});
+
+test('page through events', async () => {
+  for (let i = 0; i < 3; i += 1) {
+    const id = await send({ from: 'ann@example.com', to: 'js-page@example.net', subject: `Page ${i}`, text: 'words' });
+    await event('accepted', id, 'js-page@example.net');
+  }
+  const query = { event: 'accepted', recipient: 'js-page@example.net', limit: 2 };
+  const first = await mg.events.get(domain, query);
+  const second = await mg.events.get(domain, { ...query, page: first.pages.next.number });
+  const ids = [...first.items, ...second.items].map((item) => item.id);
+  assert.deepEqual([first.items.length, second.items.length], [2, 1]);
+  assert.equal(new Set(ids).size, 3);
+});
+
+test('domains', async () => {
+  const name = 'js.example.org';
+  const made = await mg.domains.create({ name, wildcard: true, web_scheme: 'https' });
+  assert.equal(made.name, name);
+  assert.ok(made.sending_dns_records.length >= 2);
+  await assert.rejects(mg.domains.create({ name }), refused(400));
+  assert.equal((await mg.domains.get(name)).name, name);
+  const updated = await mg.domains.update(name, { wildcard: false });
+  assert.equal(updated.wildcard, false);
+  assert.equal((await mg.domains.verify(name)).name, name);
+  assert.ok((await mg.domains.list()).some((d) => d.name === name));
+  await mg.domains.updateConnection(name, { require_tls: true, skip_verification: false });
+  assert.equal((await mg.domains.getConnection(name)).require_tls, true);
+  await mg.domains.updateTracking(name, 'open', { active: 'yes' });
+  assert.equal((await mg.domains.getTracking(name)).open.active, true);
+  await mg.domains.domainCredentials.create(name, { login: 'js-user', password: 'long enough 1' });
+  const { items } = await mg.domains.domainCredentials.list(name, { limit: 10, skip: 0 });
+  assert.ok(items.some((item) => item.login === `js-user@${name}`));
+  await mg.domains.destroy(name);
+  await assert.rejects(mg.domains.get(name), refused(404));
+});
+
+test('webhooks', async () => {
+  const calls = [];
+  const receiver = createServer((request, response) => {
+    const parts = [];
+    request.on('data', (part) => parts.push(part));
+    request.on('end', () => {
+      calls.push(JSON.parse(Buffer.concat(parts)));
+      response.end('taken');
+    });
+  });
+  await new Promise((ready) => receiver.listen(0, '127.0.0.1', ready));
+  try {
+    const to = `http://127.0.0.1:${receiver.address().port}/calls`;
+    const made = await mg.webhooks.create(domain, 'delivered', to);
+    assert.deepEqual(made.urls, [to]);
+    assert.deepEqual((await mg.webhooks.get(domain, 'delivered')).urls, [to]);
+    const id = await send({ from: 'ann@example.com', to: 'js-hook@example.net', subject: 's', text: 't' });
+    const call = await eventually('the webhook is called',
+      () => calls.find((c) => c['event-data'].message.headers['message-id'] === id));
+    const { http_signing_key: signingKey } = await mg.accountManagement.getWebhookSigningKey();
+    const { timestamp, token, signature } = call.signature;
+    assert.equal(createHmac('sha256', signingKey).update(timestamp + token).digest('hex'), signature);
+    const updated = await mg.webhooks.update(domain, 'delivered', [`${to}/a`, `${to}/b`]);
+    assert.deepEqual(updated.urls.toSorted(), [`${to}/a`, `${to}/b`]);
+    assert.ok((await mg.webhooks.list(domain)).delivered.urls.length === 2);
+    await mg.webhooks.destroy(domain, 'delivered');
+    await assert.rejects(mg.webhooks.get(domain, 'delivered'), refused(404));
+  } finally {
+    receiver.closeAllConnections();
+    receiver.close();
+  }
+});
+
+test('keys', async () => {
+  const { key: made } = await mg.apiKeys.create({ role: 'sending', kind: 'domain', domain_name: domain, description: 'js' });
+  const own = client(made.secret);
+  await own.messages.create(domain, { from: 'ann@example.com', to: 'js-key@example.net', subject: 's', text: 't' });
+  const { items } = await mg.apiKeys.list({ kind: 'domain', domain_name: domain });
+  assert.ok(items.some((item) => item.id === made.id));
+  await mg.apiKeys.destroy(made.id);
+  await assert.rejects(own.messages.create(domain, { from: 'ann@example.com', to: 'js-key@example.net', subject: 's', text: 't' }), refused(401));
+});
+
+test('suppressions', async () => {
+  await mg.suppressions.create(domain, 'bounces', { address: 'js-gone@example.net', code: '550', error: 'no such user' });
+  assert.equal((await mg.suppressions.get(domain, 'bounces', 'js-gone@example.net')).code, 550);
+  const listed = await mg.suppressions.list(domain, 'bounces');
+  assert.ok(listed.items.some((item) => item.address === 'js-gone@example.net'));
+  await mg.suppressions.destroy(domain, 'bounces', 'js-gone@example.net');
+  await assert.rejects(mg.suppressions.get(domain, 'bounces', 'js-gone@example.net'), refused(404));
+});
+
+test('what is refused', async () => {
+  const message = { from: 'ann@example.com', to: 'js-bob@example.net', subject: 's' };
+  await assert.rejects(mg.messages.create(domain, { ...message, to: 'not an address', text: 't' }), refused(400));
+});

@@ -1,0 +1,352 @@
+// Package app wires the program: it opens the stores, makes the services in
+// their order, starts the listeners and the loops, and stops them in two
+// phases. Nothing else knows how the parts fit together.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"postroad/internal/base/blob"
+	"postroad/internal/base/certs"
+	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
+	"postroad/internal/base/dnsx"
+	"postroad/internal/base/ids"
+	"postroad/internal/base/netx"
+	"postroad/internal/config"
+	"postroad/internal/core/account"
+	"postroad/internal/core/deliver"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/core/message"
+	"postroad/internal/core/queue"
+	"postroad/internal/core/schema"
+	"postroad/internal/core/suppress"
+	"postroad/internal/core/webhook"
+	"postroad/internal/mail/smtp"
+)
+
+// Options are what the configuration does not say.
+type Options struct {
+	Version string
+	Logger  *slog.Logger
+	Clock   clock.Clock // nil: the system's
+	Wire    Wire
+}
+
+// Wire is how the program reaches other mail servers. Tests put a world of
+// their own in its place.
+type Wire struct {
+	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the operating system's TCP
+	Roots    *x509.CertPool                                                    // of other servers' certificates; nil: the system's
+	Timeouts smtp.ClientTimeouts                                               // zero: those of RFC 5321
+	Connect  time.Duration                                                     // per address; zero: 30 s
+	Jitter   func() float64                                                    // of retries, in [0,1); nil: random
+	Linger   time.Duration                                                     // of idle connections; zero: 2 s
+}
+
+// App is the program, its stores open and its listeners bound.
+type App struct {
+	cfg     *config.Config
+	opt     Options
+	log     *slog.Logger
+	clock   clock.Clock
+	started time.Time
+
+	db       *db.DB
+	blobs    *blob.Store
+	resolver dnsx.Resolver
+
+	accounts *account.Service
+	domains  *domain.Service
+	events   *event.Service
+	suppress *suppress.Service
+	webhooks *webhook.Service
+	queue    *queue.Queue
+	messages *message.Service
+	engine   *deliver.Engine
+
+	registry *prometheus.Registry
+	handler  http.Handler
+	ca       *certs.Authority // dev mode
+	tls      *tls.Config
+
+	http, https net.Listener
+	smtpLn      net.Listener
+	httpServer  *http.Server
+	smtpServer  *smtp.Server
+	stopping    chan struct{}
+
+	// AdminKey is the key made at the first start, to be shown once.
+	AdminKey string
+}
+
+// dev reports whether mail is captured.
+func (a *App) dev() bool { return a.cfg.Mode == config.Dev }
+
+// open reports whether any key and domain work.
+func (a *App) open() bool { return a.dev() && !a.cfg.Strict }
+
+// New opens everything and binds the listeners; Run serves. On error nothing
+// stays open.
+func New(ctx context.Context, cfg *config.Config, o Options) (a *App, err error) {
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
+	a = &App{cfg: cfg, opt: o, log: o.Logger, clock: o.Clock, started: o.Clock.Now(), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{a.openStores, a.makeServices, a.makeHTTP, a.bind} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *App) openStores(ctx context.Context) error {
+	if err := os.MkdirAll(a.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	var err error
+	// The blob store's lock says that no other program uses the directory.
+	if a.blobs, err = blob.Open(filepath.Join(a.cfg.Data, "blobs"), blob.Options{Logger: a.log}); err != nil {
+		return fmt.Errorf("message store: %w", err)
+	}
+	url := string(a.cfg.Database)
+	if url == "" {
+		url = filepath.Join(a.cfg.Data, "postroad.db")
+	}
+	if a.db, err = db.Open(ctx, db.Config{URL: url, Clock: a.clock, Logger: a.log}); err != nil {
+		return err
+	}
+	steps, err := schema.Steps()
+	if err != nil {
+		return err
+	}
+	return a.db.Migrate(ctx, steps)
+}
+
+func (a *App) makeServices(ctx context.Context) error {
+	source := ids.NewSource(a.clock)
+	master, err := masterSecret(a.cfg.Data)
+	if err != nil {
+		return err
+	}
+	var servers []string
+	if a.cfg.DNS != "" {
+		servers = []string{string(a.cfg.DNS)}
+	}
+	if a.resolver, err = newResolver(servers, 0, a.clock); err != nil {
+		return err
+	}
+	fresh, err := newResolver(servers, -1, a.clock)
+	if err != nil {
+		return err
+	}
+	if a.accounts, err = account.New(a.db, source, a.clock, a.log, account.Options{Dev: a.dev(), Strict: a.cfg.Strict, Secret: master,
+		OwnsDomain: a.ownsDomain}); err != nil {
+		return err
+	}
+	bits := 2048
+	if a.dev() {
+		bits = 1024 // captured mail is not signed: the key is for show, and a first message should not wait for it
+	}
+	if a.domains, err = domain.New(a.db, source, a.clock, a.log, domain.Options{Resolver: fresh, Hostname: a.cfg.Hostname,
+		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, DefaultAccount: a.accounts.First, OnDelete: a.domainDeleted}); err != nil {
+		return err
+	}
+	a.suppress = suppress.New(a.db, source, a.log)
+	client := netx.NewClient(netx.Config{AllowPrivate: a.cfg.AllowPrivateURLs, Timeout: 15 * time.Second, UserAgent: "Postroad/" + a.opt.Version})
+	if a.webhooks, err = webhook.New(ctx, a.db, source, a.log, client, a.accounts, a.webhookDomain, webhook.Options{
+		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs}); err != nil {
+		return err
+	}
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
+		return err
+	}
+	if err := a.makeQueue(ctx, source); err != nil {
+		return err
+	}
+	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
+		return fmt.Errorf("first account: %w", err)
+	}
+	return a.bootstrapSandbox(ctx)
+}
+
+func (a *App) makeQueue(ctx context.Context, source *ids.Source) (err error) {
+	node, err := nodeName(a.cfg.Data)
+	if err != nil {
+		return err
+	}
+	if a.queue, err = queue.New(ctx, a.db, source, a.log, queue.Options{Name: node, Sessions: a.cfg.Workers, LaneSessions: a.laneSessions,
+		Linger: a.opt.Wire.Linger}); err != nil {
+		return err
+	}
+	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
+		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(),
+		Lane: a.lane, Dev: a.open()})
+	a.engine = deliver.New(deliver.Config{DB: a.db, Queue: a.queue, Events: a.events, Messages: a.messages, Domains: a.domains,
+		Suppress: a.suppress, Resolver: a.resolver, Logger: a.log, Hostname: a.cfg.Hostname, Retry: a.cfg.Retry, Relay: a.relay,
+		PlainRelay: a.cfg.RelayWithoutTLS, Capture: a.dev(),
+		Dial: a.opt.Wire.Dial, Roots: a.opt.Wire.Roots, Timeouts: a.opt.Wire.Timeouts, Connect: a.opt.Wire.Connect, Jitter: a.opt.Wire.Jitter})
+	return nil
+}
+
+// bootstrapSandbox gives the first account its sandbox domain. In dev mode any
+// domain exists, and making a key would delay the start.
+func (a *App) bootstrapSandbox(ctx context.Context) error {
+	if a.open() {
+		return nil
+	}
+	first, err := a.accounts.First(ctx)
+	if err == nil {
+		_, err = a.domains.EnsureSandbox(ctx, first)
+	}
+	if err != nil {
+		return fmt.Errorf("sandbox domain: %w", err)
+	}
+	return nil
+}
+
+// giveUp is when a delivery ends whatever the schedule says: the schedule with
+// its jitter, and room for waiting in the queue.
+func giveUp(retry []time.Duration) time.Duration {
+	var sum time.Duration
+	for _, d := range retry {
+		sum += d
+	}
+	return sum*6/5 + time.Hour
+}
+
+func newResolver(servers []string, cache int, c clock.Clock) (dnsx.Resolver, error) {
+	r, err := dnsx.New(dnsx.Config{Servers: servers, CacheSize: cache, Clock: c.Now})
+	if err != nil {
+		return nil, fmt.Errorf("resolver: %w", err)
+	}
+	return r, nil
+}
+
+// nodeName is the name of this installation among nodes on one database, made
+// at the first start. It lies in the data directory because the lock there is
+// what makes sure that no two programs use it.
+func nodeName(dir string) (string, error) {
+	b, err := readOrMake(filepath.Join(dir, "node"), func() []byte { return []byte(ids.Hex(8)) })
+	if err != nil {
+		return "", fmt.Errorf("node name: %w", err)
+	}
+	return string(b), nil
+}
+
+// masterSecret reads the secret that seals keys in the database, making it at
+// the first start.
+func masterSecret(dir string) ([]byte, error) {
+	name := filepath.Join(dir, "secret")
+	b, err := readOrMake(name, func() []byte { return ids.Bytes(32) })
+	if err != nil {
+		return nil, fmt.Errorf("master secret: %w", err)
+	}
+	if len(b) != 32 {
+		return nil, fmt.Errorf("master secret: %s has %d bytes, want 32", name, len(b))
+	}
+	return b, nil
+}
+
+// readOrMake reads a file, writing it first if there is none.
+func readOrMake(name string, content func() []byte) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		b = content()
+		err = writeSecret(name, b)
+	}
+	return b, err
+}
+
+// writeSecret writes the file whole or not at all.
+func writeSecret(name string, b []byte) error {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+// close ends what New opened.
+func (a *App) close() {
+	for _, l := range []net.Listener{a.http, a.https, a.smtpLn} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if a.db != nil {
+		if err := a.db.Close(); err != nil {
+			a.log.Error("closing the database", "error", err)
+		}
+	}
+	if a.blobs != nil {
+		if err := a.blobs.Close(); err != nil {
+			a.log.Error("closing the message store", "error", err)
+		}
+	}
+}
+
+// bind opens the listeners, so that a taken port is an error at start and a
+// client that waited for the port finds it answering.
+func (a *App) bind(context.Context) (err error) {
+	if a.http, err = listen("http", a.cfg.HTTP); err != nil {
+		return err
+	}
+	if a.https, err = listen("https", a.cfg.HTTPS); err != nil {
+		return err
+	}
+	a.smtpLn, err = listen("smtp", a.cfg.SMTP)
+	return err
+}
+
+func listen(name string, addr config.Listen) (net.Listener, error) {
+	if addr == "" || addr == "off" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", string(addr))
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// loops are the background activities, each until its context ends.
+type loops struct {
+	wg   sync.WaitGroup
+	errs chan error
+}
+
+func (l *loops) run(name string, fn func() error) {
+	l.wg.Go(func() {
+		if err := fn(); err != nil {
+			select {
+			case l.errs <- fmt.Errorf("%s: %w", name, err):
+			default:
+			}
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"postroad/internal/base/certs"
+	"postroad/internal/base/op"
+	"postroad/internal/config"
+	"postroad/internal/core/account"
+	"postroad/internal/edge/httpapi"
+	"postroad/internal/edge/panel"
+)
+
+// Ops returns every operation of the program.
+func (a *App) Ops() []op.Op {
+	var out []op.Op
+	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.suppress.Ops(ownedDomains{a})} {
+		out = append(out, list...)
+	}
+	return out
+}
+
+func (a *App) makeHTTP(ctx context.Context) error {
+	if err := a.makeTLS(); err != nil {
+		return err
+	}
+	a.registerMetrics()
+	pages := panel.New(panel.Config{Source: a.panelSource(), Dev: a.dev(), Version: a.opt.Version, APIBase: a.apiBase(),
+		SMTPAddr: a.smtpAddress(), Logger: a.log, Now: a.clock.Now})
+	api, err := httpapi.New(httpapi.Config{Ops: a.Ops(), Auth: authenticator{a}, Logger: a.log, Metrics: a.registry, Now: a.clock.Now,
+		DevHints: a.dev(), Fallback: pages, Version: a.opt.Version, Extra: map[string]http.Handler{
+			"/livez":   http.HandlerFunc(a.livez),
+			"/readyz":  http.HandlerFunc(a.readyz),
+			"/metrics": promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}),
+		}})
+	if err != nil {
+		return err
+	}
+	a.handler = api
+	return nil
+}
+
+func (a *App) smtpAddress() string {
+	if a.cfg.SMTP == "" || a.cfg.SMTP == "off" {
+		return ""
+	}
+	return browsable(string(a.cfg.SMTP), a.cfg.Hostname, a.dev())
+}
+
+// makeTLS finds the certificate for HTTPS and STARTTLS: files, the local
+// authority in dev mode, or one made for the host name.
+func (a *App) makeTLS() error {
+	switch {
+	case a.cfg.TLSCert != "":
+		pair, err := certs.Load(a.cfg.TLSCert, a.cfg.TLSKey)
+		if err != nil {
+			return fmt.Errorf("tls certificate: %w", err)
+		}
+		a.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.GetCertificate}
+	case a.dev():
+		ca, err := certs.LocalCA(filepath.Join(a.cfg.Data, "ca"))
+		if err != nil {
+			return fmt.Errorf("local certificate authority: %w", err)
+		}
+		a.ca, a.tls = ca, ca.TLSConfig()
+	default:
+		cert, err := certs.SelfSigned(a.cfg.Hostname)
+		if err != nil {
+			return fmt.Errorf("self-signed certificate: %w", err)
+		}
+		a.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}}
+	}
+	return nil
+}
+
+// authenticator puts the account service behind the HTTP edge.
+type authenticator struct{ a *App }
+
+func (t authenticator) Authenticate(ctx context.Context, _, password string, _ *op.Request) (context.Context, httpapi.Caller, error) {
+	c, err := t.a.accounts.Authenticate(ctx, password)
+	if err != nil {
+		return ctx, httpapi.Caller{}, err
+	}
+	return account.With(ctx, c), httpapi.Caller{KeyID: c.KeyID, AccountID: c.AccountID}, nil
+}
+
+func (authenticator) Authorize(ctx context.Context, o op.Op, domain string) error {
+	return account.Authorize(account.From(ctx), o.Group, o.Access, domain)
+}
+
+// livez answers as long as the process does.
+func (a *App) livez(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write([]byte(`{"status":"ok"}` + "\n"))
+}
+
+// minFree is how much disk must be left before mail is taken.
+const minFree = 256 << 20
+
+// readyz answers 200 when mail can be taken, else 503 with the reasons.
+func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	checks := map[string]string{"database": "ok", "disk": "ok", "state": "ok"}
+	ok := true
+	fail := func(name, reason string) { checks[name], ok = reason, false }
+	if err := a.db.Ping(ctx); err != nil {
+		fail("database", "does not answer")
+		a.log.Error("readiness: database", "error", err)
+	}
+	if free, _, err := diskSpace(a.cfg.Data); err == nil && free < minFree {
+		fail("disk", fmt.Sprintf("%d MB left in the data directory", free>>20))
+	}
+	select {
+	case <-a.stopping:
+		fail("state", "stopping")
+	default:
+	}
+	out := struct {
+		Status string            `json:"status"`
+		Checks map[string]string `json:"checks"`
+	}{"ready", checks}
+	w.Header().Set("Content-Type", "application/json")
+	if !ok {
+		out.Status = "not ready"
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	json.NewEncoder(w).Encode(out)
+}
+
+// diskSpace returns the bytes left and in all of the file system of dir.
+func diskSpace(dir string) (free, total int64, err error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, 0, err
+	}
+	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
+}
+
+// Warnings names the settings in force that give up security.
+func Warnings(cfg *config.Config) []string {
+	var out []string
+	for _, s := range cfg.Settings() {
+		if s.Insecure && cfg.Mode == config.Serve {
+			out = append(out, s.Name+": "+s.Risk)
+		}
+	}
+	return out
+}

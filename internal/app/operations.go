@@ -1,0 +1,34 @@
+package app
+
+import (
+	"context"
+
+	"postroad/internal/base/op"
+	"postroad/internal/core/account"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/message"
+	"postroad/internal/core/suppress"
+	"postroad/internal/core/webhook"
+)
+
+// Operations returns every operation of the program without a running one, for
+// documents and checks; calling them is not possible.
+func Operations() []op.Op {
+	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
+		webhooks: &webhook.Service{}, suppress: &suppress.Service{}}
+	return a.Ops()
+}
+
+// ownedDomains is how capabilities above domain find a caller's domain. In dev
+// mode a domain is made when it is first named.
+type ownedDomains struct{ a *App }
+
+// Owned returns the caller's domain.
+func (o ownedDomains) Owned(ctx context.Context, c *account.Caller, name string) (*domain.Domain, error) {
+	return o.a.ownDomain(ctx, c, name)
+}
+
+// List returns domains of an account.
+func (o ownedDomains) List(ctx context.Context, accountID string, q domain.Query) ([]*domain.Domain, int, error) {
+	return o.a.domains.List(ctx, accountID, q)
+}

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"net"
+
+	"postroad/internal/base/db"
+	"postroad/internal/core/account"
+	"postroad/internal/core/deliver"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/core/message"
+	"postroad/internal/core/queue"
+	"postroad/internal/core/suppress"
+	"postroad/internal/core/webhook"
+)
+
+// Parts are the services of a program, for tests that look behind its API.
+type Parts struct {
+	DB       *db.DB
+	Accounts *account.Service
+	Domains  *domain.Service
+	Events   *event.Service
+	Suppress *suppress.Service
+	Webhooks *webhook.Service
+	Queue    *queue.Queue
+	Messages *message.Service
+	Engine   *deliver.Engine
+
+	HTTP, HTTPS, SMTP net.Addr // nil when off
+}
+
+// Parts returns the services and where the program listens.
+func (a *App) Parts() Parts {
+	return Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks,
+		Queue: a.queue, Messages: a.messages, Engine: a.engine, HTTP: addrOf(a.http), HTTPS: addrOf(a.https), SMTP: addrOf(a.smtpLn)}
+}
+
+func addrOf(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}

@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+
+	"postroad/internal/base/db"
+	"postroad/internal/base/errs"
+	"postroad/internal/core/account"
+	"postroad/internal/core/deliver"
+	"postroad/internal/core/domain"
+)
+
+// relayLane begins the lanes of relays, which no domain name can.
+const relayLane = "relay "
+
+// lane names the destination of a recipient domain. Domains that go through
+// one relay share its lane.
+func (a *App) lane(name string) string {
+	if r, ok := a.cfg.Relay.Find(name); ok {
+		return relayLane + r.Addr()
+	}
+	return name
+}
+
+// laneSessions bounds parallel sessions to one destination: a relay is ours and
+// may have all, a stranger's MX gets what good manners allow.
+func (a *App) laneSessions(lane string) int {
+	if strings.HasPrefix(lane, relayLane) || a.dev() {
+		return a.cfg.Workers
+	}
+	return 20
+}
+
+func (a *App) relay(name string) *deliver.Relay {
+	r, ok := a.cfg.Relay.Find(name)
+	if !ok {
+		return nil
+	}
+	return &deliver.Relay{Host: r.Host, Port: strconv.Itoa(r.Port), TLS: r.Scheme == "smtps", User: r.User, Pass: string(r.Pass)}
+}
+
+func (a *App) ownsDomain(ctx context.Context, accountID, name string) (bool, error) {
+	d, err := a.domains.ByName(ctx, name)
+	if errs.Is(err, errs.NotFound) {
+		return false, nil
+	}
+	return err == nil && d.AccountID == accountID, err
+}
+
+func (a *App) webhookDomain(ctx context.Context, c *account.Caller, name string) (int64, error) {
+	d, err := a.ownDomain(ctx, c, name)
+	if err != nil {
+		return 0, err
+	}
+	return d.ID, nil
+}
+
+// ownDomain returns a domain of the caller; in dev mode it is made on first
+// use.
+func (a *App) ownDomain(ctx context.Context, c *account.Caller, name string) (*domain.Domain, error) {
+	if a.open() {
+		return a.domains.Ensure(ctx, c.AccountID, name)
+	}
+	return a.domains.Owned(ctx, c, name)
+}
+
+// domainDeleted removes what others keep of a domain. Its queued mail goes:
+// there is no key left to sign it with, and no owner to tell.
+func (a *App) domainDeleted(tx *db.Tx, d *domain.Domain) error {
+	if err := a.webhooks.DeleteDomain(tx, d.ID); err != nil {
+		return err
+	}
+	if err := a.accounts.RevokeDomain(tx, d.Name); err != nil {
+		return err
+	}
+	_, err := a.queue.CancelDomain(tx, d.ID)
+	return err
+}
+
+// apiBase is the address under which clients reach the API when they did not
+// come by HTTP: the configured one, or that of the listener.
+func (a *App) apiBase() string {
+	if a.cfg.PanelURL != "" {
+		return strings.TrimSuffix(a.cfg.PanelURL, "/")
+	}
+	if a.cfg.HTTP != "" && a.cfg.HTTP != "off" {
+		return "http://" + browsable(string(a.cfg.HTTP), a.cfg.Hostname, a.dev())
+	}
+	return "https://" + browsable(string(a.cfg.HTTPS), a.cfg.Hostname, a.dev())
+}
+
+// browsable turns a listen address into one a client can use.
+func browsable(listen, hostname string, local bool) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	switch {
+	case host == "127.0.0.1" || host == "::1" || local:
+		host = "localhost"
+	case host == "" || host == "0.0.0.0" || host == "::":
+		host = hostname
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// quietLog takes the HTTP server's complaints about clients (broken TLS,
+// scanners) at debug level.
+func quietLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }

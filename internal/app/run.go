@@ -1,0 +1,133 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"postroad/internal/edge/smtpd"
+	"postroad/internal/mail/smtp"
+)
+
+const (
+	eventRetention   = 30 * 24 * time.Hour // Mailgun: events are kept 30 days
+	webhookRetention = 30 * 24 * time.Hour
+)
+
+// Run serves until ctx ends or something essential fails, then stops in two
+// phases: nothing new is taken, then what is under way is finished within the
+// shutdown time.
+func (a *App) Run(ctx context.Context) error {
+	defer a.close()
+	servers := &loops{errs: make(chan error, 8)}
+	a.serveHTTP(servers)
+	a.serveSMTP(servers)
+
+	// The workers outlive the listeners; sessions outlive the workers' loop.
+	work, stopWork := context.WithCancel(context.Background())
+	defer stopWork()
+	sessions, cutSessions := context.WithCancel(context.Background())
+	defer cutSessions()
+	workers := &loops{errs: servers.errs}
+	workers.run("queue", func() error { return a.queue.Run(work, sessions, a.engine.Work) })
+	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
+	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
+	workers.run("housekeeping", func() error { return a.housekeeping(work) })
+	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", address(a.smtpLn), "after", a.clock.Now().Sub(a.started).String())
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-servers.errs:
+		a.log.Error("stopping", "error", err)
+	}
+	close(a.stopping)
+	a.log.Info("stopping: no new mail is taken, deliveries under way are finished")
+	limit, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
+	defer cancel()
+	a.stopServers(limit)
+	servers.wg.Wait()
+	context.AfterFunc(limit, cutSessions)
+	stopWork()
+	workers.wg.Wait()
+	a.log.Info("stopped")
+	return err
+}
+
+func address(l net.Listener) string {
+	if l == nil {
+		return "off"
+	}
+	return l.Addr().String()
+}
+
+func (a *App) serveHTTP(l *loops) {
+	a.httpServer = &http.Server{Handler: a.handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: quietLog(a.log)}
+	if a.http != nil {
+		l.run("http", func() error { return ignoreClosed(a.httpServer.Serve(a.http)) })
+	}
+	if a.https != nil {
+		tl := tls.NewListener(a.https, a.tls)
+		l.run("https", func() error { return ignoreClosed(a.httpServer.Serve(tl)) })
+	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, smtp.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (a *App) serveSMTP(l *loops) {
+	if a.smtpLn == nil {
+		return
+	}
+	a.smtpServer = &smtp.Server{Config: smtp.Config{
+		Backend:  &smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open()},
+		Hostname: a.cfg.Hostname, TLS: a.tls, RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
+		MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, Logger: a.log,
+	}}
+	l.run("smtp", func() error { return ignoreClosed(a.smtpServer.Serve(context.Background(), a.smtpLn)) })
+}
+
+func (a *App) stopServers(ctx context.Context) {
+	if err := a.httpServer.Shutdown(ctx); err != nil {
+		a.log.Warn("requests were cut off", "error", err)
+		a.httpServer.Close()
+	}
+	if a.smtpServer != nil {
+		if err := a.smtpServer.Shutdown(ctx); err != nil {
+			a.log.Warn("smtp sessions were cut off", "error", err)
+		}
+	}
+}
+
+// housekeeping drops what is past its retention and checks pending domains.
+func (a *App) housekeeping(ctx context.Context) error {
+	for {
+		now := a.clock.Now()
+		if _, err := a.events.DropBefore(ctx, now.Add(-eventRetention)); err != nil && ctx.Err() == nil {
+			a.log.Error("event retention", "error", err)
+		}
+		if _, err := a.webhooks.DeleteBefore(ctx, now.Add(-webhookRetention)); err != nil && ctx.Err() == nil {
+			a.log.Error("webhook retention", "error", err)
+		}
+		if !a.dev() && !a.cfg.AssumeVerified {
+			if _, err := a.domains.VerifyPending(ctx, 50); err != nil && ctx.Err() == nil {
+				a.log.Error("checking domains", "error", err)
+			}
+		}
+		c, stop := a.clock.After(5 * time.Minute)
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil
+		case <-c:
+		}
+	}
+}

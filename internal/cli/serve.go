@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"postroad/internal/app"
+	"postroad/internal/config"
+)
+
+func runDev(e *Env, args []string) error   { return start(e, config.Dev, args) }
+func runServe(e *Env, args []string) error { return start(e, config.Serve, args) }
+
+// settings reads the configuration and reports what it warns about.
+func settings(e *Env, mode config.Mode, args []string) (*config.Config, error) {
+	cfg, rest, warnings, err := config.Parse(mode, args, serverEnviron(e.Environ), os.ReadFile)
+	if errors.Is(err, config.ErrHelp) {
+		return nil, errHelp
+	}
+	if err != nil {
+		return nil, badSettings(err, mode)
+	}
+	if len(rest) > 0 {
+		return nil, usage("unexpected argument %q", clean(rest[0]))
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(e.Stderr, "warning:", w)
+	}
+	return cfg, nil
+}
+
+// badSettings is the error of settings that cannot be used.
+func badSettings(err error, mode config.Mode) error {
+	return (&failure{status: exitUsage, code: "usage", message: err.Error(), err: err}).try("postroad " + mode.String() + " --help")
+}
+
+// serverEnviron leaves out the variables that are the client commands' and the
+// tests', so that they are not reported as unknown settings.
+func serverEnviron(environ []string) []string {
+	var out []string
+	for _, v := range environ {
+		if strings.HasPrefix(v, envURL+"=") || strings.HasPrefix(v, envKey+"=") || strings.HasPrefix(v, "POSTROAD_TEST_") {
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func start(e *Env, mode config.Mode, args []string) error {
+	cfg, err := settings(e, mode, args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := logger(e.Stderr, cfg)
+	for _, w := range app.Warnings(cfg) {
+		log.Warn("INSECURE SETTING: " + w)
+	}
+	a, err := app.New(ctx, cfg, app.Options{Version: e.Version, Logger: log})
+	if err != nil {
+		return err
+	}
+	if mode == config.Dev {
+		fmt.Fprint(e.Stdout, a.DevBanner())
+	} else if a.AdminKey != "" {
+		fmt.Fprintf(e.Stdout, "\nThe first account was created. Its API key is shown this once:\n\n    %s\n\n", a.AdminKey)
+	}
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	return a.Run(ctx)
+}
+
+// logger writes text for people and JSON for programs.
+func logger(w io.Writer, cfg *config.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		level = slog.LevelInfo // the configuration allows no other names
+	}
+	if cfg.Mode == config.Dev && cfg.Origin("log_level") == "default" {
+		level = slog.LevelWarn // the panel shows what happens; the terminal stays readable
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" || cfg.LogFormat == "auto" && !isTerminal(w) {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func runConfigShow(e *Env, args []string) error {
+	mode, args := modeOf(args)
+	cfg, err := settings(e, mode, args)
+	if err != nil {
+		return err
+	}
+	list := cfg.Settings()
+	if !e.terminal().Stdout {
+		type item struct {
+			Name     string `json:"name"`
+			Value    string `json:"value"`
+			Origin   string `json:"origin"`
+			Insecure bool   `json:"insecure,omitempty"`
+		}
+		out := make([]item, 0, len(list))
+		for _, s := range list {
+			out = append(out, item{s.Name, s.Value, s.Origin, s.Insecure})
+		}
+		return printJSON(e.Stdout, out)
+	}
+	t := newTable("SETTING", "VALUE", "FROM").keep(0)
+	for _, s := range list {
+		from := s.Origin
+		if s.Insecure {
+			from += ", insecure"
+		}
+		t.row(s.Name, s.Value, from)
+	}
+	return t.print(e.Stdout, e.width())
+}
+
+// modeOf takes an optional leading dev or serve.
+func modeOf(args []string) (config.Mode, []string) {
+	if len(args) > 0 && args[0] == "dev" {
+		return config.Dev, args[1:]
+	}
+	if len(args) > 0 && args[0] == "serve" {
+		return config.Serve, args[1:]
+	}
+	return config.Serve, args
+}
+
+func runConfigSample(e *Env) error { return config.Sample(e.Stdout) }
+func runConfigDocs(e *Env) error   { return config.Docs(e.Stdout) }

@@ -1,0 +1,143 @@
+package deliver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"postroad/internal/base/db"
+	"postroad/internal/core/event"
+	"postroad/internal/core/message"
+)
+
+// entry is what is written of one outcome.
+type entry struct {
+	o      *outcome
+	events []*event.Event
+	due    int64
+}
+
+// record writes the outcomes: one transaction with the events, what follows
+// from them, and the finished or rescheduled deliveries. It is tried until it
+// succeeds, because what is not recorded would be delivered again.
+func (e *Engine) record(ctx context.Context, msg *message.Message, list []*outcome) {
+	entries := make([]entry, 0, len(list))
+	jitter := e.Jitter() // one for all: what travelled together is retried together
+	for _, o := range list {
+		if o.verdict == undecided {
+			o.tempfail(451, "4.4.2", "the attempt ended without an answer")
+		}
+		en := entry{o: o}
+		if o.verdict == deferred {
+			en.due = e.reschedule(o, jitter)
+		}
+		if msg != nil {
+			en.events = e.sealed(msg, o)
+		}
+		entries = append(entries, en)
+		e.count(o)
+		e.logAttempt(msg, o)
+	}
+	for try, wait := 1, 100*time.Millisecond; ; try, wait = try+1, min(2*wait, 10*time.Second) {
+		err := e.DB.Group(context.WithoutCancel(ctx), func(tx *db.Tx) error { return e.write(tx, entries) })
+		if err == nil {
+			return
+		}
+		e.Logger.Error("outcome could not be recorded", "message", list[0].d.MessageID, "error", err)
+		if try >= 5 && !db.IsFull(err) && e.bare(ctx, entries) {
+			return
+		}
+		c, stop := e.clock.After(wait)
+		select {
+		case <-c:
+		case <-ctx.Done(): // stopping: the row stays and the next start delivers again
+			stop()
+			return
+		}
+	}
+}
+
+func (e *Engine) write(tx *db.Tx, entries []entry) error {
+	for _, en := range entries {
+		for _, ev := range en.events {
+			if err := e.Events.Stage(tx, ev); err != nil {
+				return err
+			}
+		}
+		if en.o.verdict != deferred {
+			e.Queue.Finish(tx, en.o.d)
+		} else if err := e.Queue.Defer(tx, en.o.d, en.due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bare records what became of deliveries whose events cannot be written, so
+// that one bad event neither repeats a delivery nor holds up its lane. While
+// the store itself is down this fails as well, and the events are kept.
+func (e *Engine) bare(ctx context.Context, entries []entry) bool {
+	without := make([]entry, len(entries))
+	for i, en := range entries {
+		without[i] = entry{o: en.o, due: en.due}
+	}
+	err := e.DB.Group(context.WithoutCancel(ctx), func(tx *db.Tx) error { return e.write(tx, without) })
+	if err == nil {
+		e.Logger.Error("outcomes recorded without their events", "message", entries[0].o.d.MessageID, "deliveries", len(entries))
+	}
+	return err == nil
+}
+
+// sealed makes and encodes the events of an outcome. What cannot be encoded is
+// left out: the delivery matters more.
+func (e *Engine) sealed(msg *message.Message, o *outcome) (out []*event.Event) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.Logger.Error("panic in an event", "message", msg.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			out = nil
+		}
+	}()
+	for _, ev := range e.events(msg, o) {
+		if err := e.Events.Seal(ev); err != nil {
+			e.Logger.Error("event could not be encoded", "message", msg.ID, "error", err)
+			continue
+		}
+		out = append(out, ev)
+	}
+	return out
+}
+
+// lastTry is how close to the deadline another attempt makes no sense.
+const lastTry = time.Minute
+
+// reschedule sets when to try again, or turns the outcome into giving up when
+// the schedule or the deadline is over.
+func (e *Engine) reschedule(o *outcome, jitter float64) int64 {
+	d := o.d
+	now := e.clock.Now()
+	b, err := json.Marshal(last{o.status.Code, o.status.EnhancedCode, o.status.Message, o.status.MXHost, now.UnixMicro()})
+	if err == nil {
+		d.Last = string(b)
+	}
+	wait := o.next
+	if wait == 0 {
+		if d.Attempt > len(e.Retry) {
+			o.expire()
+			return 0
+		}
+		wait = e.Retry[max(d.Attempt, 1)-1]
+		wait += time.Duration(float64(wait) * 0.1 * jitter) // a stampede of equal waits is spread
+	}
+	due, deadline := now.Add(wait), time.UnixMicro(d.Deadline)
+	if due.After(deadline) {
+		if deadline.Sub(now) < lastTry {
+			o.expire()
+			return 0
+		}
+		due = deadline // one last attempt at the end of the time given
+	}
+	o.status.RetrySeconds = int(max(1, due.Sub(now)/time.Second))
+	return due.UnixMicro()
+}

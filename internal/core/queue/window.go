@@ -1,0 +1,142 @@
+package queue
+
+// The window's room is shared by a dynamic threshold: a lane may take more
+// while it holds less than a quarter of what is free. One busy lane gets a
+// fifth of the window, and many get equal and smaller shares, with some room
+// always left for a lane that holds nothing.
+
+// room returns how many deliveries the lane may hold.
+func (q *Queue) room(held int) int {
+	free := q.opt.Window - held
+	if free <= 0 {
+		return 0
+	}
+	return min(q.opt.LaneWindow, max(1, free/4))
+}
+
+// full reports whether the lane takes no more, and whether it takes no more
+// retries.
+func (q *Queue) full(l *Lane) (all, retries bool) {
+	limit := q.room(len(q.mine))
+	all = l.held >= limit
+	return all, all || l.retries >= max(1, limit/2) || q.retries >= max(1, q.opt.Window/2)
+}
+
+// reserve takes room in the window for d.
+func (q *Queue) reserve(d *Delivery) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	d.retry = d.Attempt > 0
+	if q.paused {
+		return false
+	}
+	l := q.lane(d.Lane)
+	if all, again := q.full(l); all || d.retry && again {
+		q.lack(l, all)
+		q.tidy(l)
+		return false
+	}
+	q.mine[d.ID] = struct{}{}
+	l.held++
+	if d.retry {
+		q.retries++
+		l.retries++
+	}
+	return true
+}
+
+// release gives the room of d back. A delivery that is not held is ignored.
+func (q *Queue) release(d *Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, held := q.mine[d.ID]; !held {
+		return
+	}
+	delete(q.mine, d.ID)
+	l := q.lanes[d.Lane]
+	l.held--
+	if d.retry {
+		q.retries--
+		l.retries--
+	}
+	if q.relieved(l) {
+		q.Wake()
+	}
+	q.tidy(l)
+}
+
+// lack notes that something waits in the table for room in l.
+func (q *Queue) lack(l *Lane, all bool) {
+	l.starved = true
+	if all && l.held == 0 {
+		q.starved = true // the whole window is full
+	}
+	if !all && q.retries >= max(1, q.opt.Window/2) {
+		q.starving = true
+	}
+}
+
+// relieved reports whether there is room again, enough to be worth a look at
+// the table, for something that found none.
+func (q *Queue) relieved(l *Lane) bool {
+	held := len(q.mine)
+	yes := false
+	if q.starved && q.opt.Window-held >= max(1, q.opt.Window/16) {
+		q.starved, yes = false, true
+	}
+	if q.starving && q.retries <= q.opt.Window/4 {
+		q.starving, yes = false, true
+	}
+	if l.starved && l.held <= q.room(held)/4 {
+		l.starved, yes = false, true
+	}
+	return yes
+}
+
+// unclaim gives back the room of deliveries whose claim was not committed.
+// When the answer to a commit was lost the table may say otherwise; the
+// heartbeat looks.
+func (q *Queue) unclaim(list []*Delivery) {
+	for _, d := range list {
+		q.release(d)
+	}
+	q.mu.Lock()
+	q.doubtful = true
+	q.mu.Unlock()
+}
+
+// tidy forgets a lane without deliveries and sessions.
+func (q *Queue) tidy(l *Lane) {
+	if l.held == 0 && l.sessions == 0 {
+		delete(q.lanes, l.Name)
+	}
+}
+
+// withdraw takes what no session has begun of a domain out of the lanes. It
+// stays held until release.
+func (q *Queue) withdraw(domainID int64) (out []*Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range q.lanes {
+		for _, list := range []*[]*Delivery{&l.first, &l.again} {
+			rest := (*list)[:0:0]
+			for _, d := range *list {
+				if d.DomainID == domainID {
+					out = append(out, d)
+				} else {
+					rest = append(rest, d)
+				}
+			}
+			*list = rest
+		}
+	}
+	return out
+}
+
+// holds reports whether the delivery is in the window.
+func (q *Queue) holds(id int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, ok := q.mine[id]
+	return ok
+}
