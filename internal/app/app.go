@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -89,6 +90,7 @@ type App struct {
 	httpServer  *http.Server
 	smtpServer  *smtp.Server
 	stopping    chan struct{}
+	full        atomic.Bool // too little disk left to take mail
 
 	// AdminKey is the key made at the first start, to be shown once.
 	AdminKey string
@@ -201,7 +203,7 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source) (err error) {
 	}
 	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
 		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(),
-		Lane: a.lane, Dev: a.open()})
+		Lane: a.lane, Dev: a.open(), Refuse: a.refuse})
 	a.engine = deliver.New(deliver.Config{DB: a.db, Queue: a.queue, Events: a.events, Messages: a.messages, Domains: a.domains,
 		Suppress: a.suppress, Resolver: a.resolver, Logger: a.log, Hostname: a.cfg.Hostname, Retry: a.cfg.Retry, Relay: a.relay,
 		PlainRelay: a.cfg.RelayWithoutTLS, Capture: a.dev(),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -40,7 +41,7 @@ func (a *App) makeHTTP(ctx context.Context) error {
 		DevHints: a.dev(), Fallback: pages, Version: a.opt.Version, Extra: map[string]http.Handler{
 			"/livez":   http.HandlerFunc(a.livez),
 			"/readyz":  http.HandlerFunc(a.readyz),
-			"/metrics": promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}),
+			"/metrics": a.private(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})),
 		}})
 	if err != nil {
 		return err
@@ -95,6 +96,26 @@ func (t authenticator) Authenticate(ctx context.Context, _, password string, _ *
 
 func (authenticator) Authorize(ctx context.Context, o op.Op, domain string) error {
 	return account.Authorize(account.From(ctx), o.Group, o.Access, domain)
+}
+
+// private serves callers on this machine or network, and others who show a key
+// that may read the account.
+func (a *App) private(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err == nil && (from.Addr().Unmap().IsLoopback() || from.Addr().Unmap().IsPrivate()) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		_, key, _ := r.BasicAuth()
+		c, err := a.accounts.Authenticate(r.Context(), key)
+		if err != nil || !account.Allowed(c.Role, op.Account, op.Read) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="Postroad"`)
+			http.Error(w, "Forbidden", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // livez answers as long as the process does.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
@@ -112,3 +113,31 @@ func browsable(listen, hostname string, local bool) string {
 // quietLog takes the HTTP server's complaints about clients (broken TLS,
 // scanners) at debug level.
 func quietLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
+
+// refuse says why no mail is taken at this moment. A disk that is nearly full
+// is left to what is already here.
+func (a *App) refuse() error {
+	if a.full.Load() {
+		return errs.New(errs.Unavailable, "the server is short of disk space, try again later")
+	}
+	return nil
+}
+
+// watchDisk keeps full up to date until ctx ends.
+func (a *App) watchDisk(ctx context.Context) error {
+	for {
+		free, _, err := diskSpace(a.cfg.Data)
+		if err != nil {
+			a.log.Error("disk space", "error", err)
+		} else if full := free < minFree; full != a.full.Swap(full) {
+			a.log.Warn("disk space", "free_mb", free>>20, "taking_mail", !full)
+		}
+		c, stop := a.clock.After(5 * time.Second)
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil
+		case <-c:
+		}
+	}
+}

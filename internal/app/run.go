@@ -35,6 +35,7 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("queue", func() error { return a.queue.Run(work, sessions, a.engine.Work) })
 	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
+	workers.run("disk", func() error { return a.watchDisk(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
 	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", address(a.smtpLn), "after", a.clock.Now().Sub(a.started).String())
 

@@ -147,6 +147,10 @@ func dispatch(e *Env) error {
 	if errors.Is(err, errHelp) {
 		return printCommandHelp(e.Stdout, c)
 	}
+	var f *failure
+	if errors.As(err, &f) && f.status == exitUsage && f.hint == "" {
+		f.hint = "postroad " + c.name + " --help"
+	}
 	return err
 }
 

@@ -39,8 +39,8 @@ type clientFlags struct {
 }
 
 func (c *clientFlags) add(f *flagSet, quiet string) {
-	f.text(&c.url, "url", "`URL` of the server (default: $"+envURL+", else "+defaultURL+")")
-	f.text(&c.key, "key", "API `KEY` (default: $"+envKey+", else one that postroad dev takes)")
+	f.text(&c.url, "url", "URL", "address of the server (default: $"+envURL+", else "+defaultURL+")")
+	f.text(&c.key, "key", "KEY", "API key (default: $"+envKey+", else one that postroad dev takes)")
 	f.on(&c.json, "json", "print JSON, also on a terminal")
 	f.on(&c.quiet, "quiet", quiet)
 }
@@ -144,8 +144,9 @@ type request struct {
 
 // answer is what a call returned.
 type answer struct {
-	raw  json.RawMessage
-	hint string // X-Hint: what the server has to remark
+	raw      json.RawMessage
+	hint     string // X-Hint: what the server has to remark
+	replayed bool   // the answer of an earlier request with the same idempotency key
 }
 
 // get asks for a path and decodes the answer into out.
@@ -187,7 +188,7 @@ func (c *client) call(ctx context.Context, r request, out any) (*answer, error) 
 	if err := json.Unmarshal(body, out); err != nil {
 		return nil, c.stranger("its answer is not what this program expects")
 	}
-	return &answer{raw: body, hint: res.Header.Get("X-Hint")}, nil
+	return &answer{body, res.Header.Get("X-Hint"), res.Header.Get("Idempotent-Replayed") == "true"}, nil
 }
 
 // stranger is the error of a server that does not seem to be ours.

@@ -53,8 +53,8 @@ func broken(fix, format string, args ...any) finding {
 
 func doctorFlags() (*clientFlags, *flagSet) {
 	o, f := &clientFlags{}, newFlags()
-	f.text(&o.url, "url", "`URL` of the server (default: $"+envURL+", else where these settings make it listen)")
-	f.text(&o.key, "key", "API `KEY` to check too (default: $"+envKey+")")
+	f.text(&o.url, "url", "URL", "address of the server (default: $"+envURL+", else where these settings make it listen)")
+	f.text(&o.key, "key", "KEY", "API key to check too (default: $"+envKey+")")
 	f.on(&o.json, "json", "print JSON, also on a terminal")
 	f.on(&o.quiet, "quiet", "print only what is not in order")
 	return o, f
@@ -224,5 +224,5 @@ func shortReason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return "no answer in time"
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), "dns: ")
 }

@@ -20,12 +20,13 @@ var errHelp = errors.New("help requested")
 type flagSet struct {
 	fs    *flag.FlagSet
 	order []string
+	args  map[string]string // placeholders of values
 	// others are flags that belong to someone else: they and their values are
 	// left among the arguments.
 	others []string
 }
 
-// option is what a flag of a flagSet is documented with.
+// optionItem is how an option is documented.
 type optionItem struct {
 	Name   string `json:"name"`
 	Arg    string `json:"arg,omitempty"`
@@ -36,19 +37,19 @@ type optionItem struct {
 func newFlags() *flagSet {
 	fs := flag.NewFlagSet("postroad", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	return &flagSet{fs: fs}
+	return &flagSet{fs: fs, args: map[string]string{}}
 }
 
-// text adds an option with a value. The placeholder stands in doc in backquotes.
-func (f *flagSet) text(p *string, name, doc string) {
+// text adds an option whose value is shown as arg.
+func (f *flagSet) text(p *string, name, arg, doc string) {
 	f.fs.StringVar(p, name, "", doc)
-	f.order = append(f.order, name)
+	f.order, f.args[name] = append(f.order, name), arg
 }
 
 // list adds an option that may be repeated.
-func (f *flagSet) list(p *[]string, name, doc string) {
+func (f *flagSet) list(p *[]string, name, arg, doc string) {
 	f.fs.Var((*listValue)(p), name, doc)
-	f.order = append(f.order, name)
+	f.order, f.args[name] = append(f.order, name), arg
 }
 
 // on adds a switch.
@@ -109,8 +110,7 @@ func (f *flagSet) set(name, value string, has bool, args []string) ([]string, er
 	case isSwitch(fl) && !has:
 		value = "true"
 	case !has && len(args) == 0:
-		arg, _ := flag.UnquoteUsage(fl)
-		return nil, usage("%s needs a value: %s %s", name, name, arg)
+		return nil, usage("%s needs a value: %s %s", name, name, f.args[fl.Name])
 	case !has:
 		value, args = args[0], args[1:]
 	}
@@ -135,12 +135,8 @@ func (f *flagSet) items() []optionItem {
 	var out []optionItem
 	for _, name := range f.order {
 		fl := f.fs.Lookup(name)
-		arg, doc := flag.UnquoteUsage(fl)
-		if isSwitch(fl) {
-			arg = ""
-		}
 		_, repeat := fl.Value.(*listValue)
-		out = append(out, optionItem{Name: "--" + name, Arg: arg, Repeat: repeat, Doc: doc})
+		out = append(out, optionItem{Name: "--" + name, Arg: f.args[name], Repeat: repeat, Doc: fl.Usage})
 	}
 	return out
 }

@@ -118,9 +118,9 @@ type listOptions struct {
 
 func listFlags() (*listOptions, *flagSet) {
 	o, f := &listOptions{}, newFlags()
-	f.text(&o.domain, "domain", "only messages of this sending `DOMAIN`")
-	f.text(&o.limit, "limit", "number of messages, 1 to 300 `N` (default 25)")
-	f.text(&o.before, "before", "only messages older than the one with this `ID`")
+	f.text(&o.domain, "domain", "DOMAIN", "only messages of this sending domain")
+	f.text(&o.limit, "limit", "N", "number of messages, 1 to 300 (default: 25)")
+	f.text(&o.before, "before", "ID", "only messages older than this one of the list")
 	o.add(f, "print only the ids, one per line")
 	return o, f
 }

@@ -134,22 +134,30 @@ func (p *probe) checkResolver(ctx context.Context) finding {
 	const fix = "name a resolver that works in /etc/resolv.conf, or with --dns HOST:PORT"
 	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
-	var failed []string
-	for _, t := range p.targets {
+	// Without the network, capture mode still does all it is for.
+	fail := broken
+	if p.captures() {
+		fail = warned
+	}
+	for i, t := range p.targets {
 		began := p.e.clock().Now()
 		hosts, err := p.resolver.MX(ctx, t)
 		took := p.e.clock().Now().Sub(began).Round(time.Millisecond)
 		if err == nil {
 			return good("%s has %s, answered in %s", t, count(len(hosts), "mail host", "mail hosts"), took)
 		}
-		failed = append(failed, shortReason(err))
-		if dnsx.IsNotFound(err) {
-			continue
+		if !dnsx.IsNotFound(err) {
+			return fail(fix, "%s", shortReason(err))
 		}
-		return broken(fix, "%s", shortReason(err))
+		if i == len(p.targets)-1 {
+			return fail(fix, "it answers, but knows none of %s: %s", strings.Join(p.targets, ", "), shortReason(err))
+		}
 	}
-	return broken(fix, "it answers, but knows none of the large mail domains: %s", strings.Join(failed, "; "))
+	return skipped("no name to ask for")
 }
+
+// errLookup says that no mail host could be found to be dialled.
+var errLookup = errors.New("not tried, no mail host can be looked up")
 
 const portFix = "ask your provider to open outgoing port 25, or send through a relay: --relay '*=smtp://USER:PASSWORD@HOST:587'"
 
@@ -171,6 +179,9 @@ func (p *probe) checkPort(ctx context.Context, v6 bool) finding {
 		if _, err4 := p.greetAny(ctx, false); err4 == nil {
 			return warned("open port 25 for IPv6 too, or take the IPv6 route away: each delivery tries it first", "%v", err)
 		}
+	}
+	if errors.Is(err, errLookup) {
+		return broken("put the DNS resolver right first", "%v", err)
 	}
 	return broken(portFix, "%v", err)
 }
@@ -196,16 +207,21 @@ func (p *probe) greetAny(ctx context.Context, v6 bool) (string, error) {
 		})
 	}
 	wg.Wait()
-	var reasons []string
+	var dialled, looked []string
 	for _, r := range results {
-		if r.err == nil {
+		switch {
+		case r.err == nil:
 			return r.text, nil
-		}
-		if text := shortReason(r.err); !slices.Contains(reasons, text) {
-			reasons = append(reasons, text)
+		case errors.Is(r.err, errLookup):
+			looked = append(looked, r.err.Error())
+		default:
+			dialled = append(dialled, r.err.Error())
 		}
 	}
-	return "", errors.New(strings.Join(reasons, "; "))
+	if len(dialled) == 0 {
+		return "", fmt.Errorf("%w%s", errLookup, strings.TrimPrefix(looked[0], errLookup.Error()))
+	}
+	return "", errors.New(strings.Join(dialled, "; "))
 }
 
 // greetDomain dials the first mail host of a domain that has an address of the
@@ -215,12 +231,12 @@ func (p *probe) greetDomain(ctx context.Context, domain string, v6 bool) (string
 	defer cancel()
 	hosts, err := dnsx.MailHosts(lookup, p.resolver, domain, nil)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %s", errLookup, shortReason(err))
 	}
 	for _, h := range hosts[:min(len(hosts), 3)] {
 		v4s, v6s, err := p.resolver.Addrs(lookup, h.Name)
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%w: %s", errLookup, shortReason(err))
 		}
 		if v6 {
 			v4s = v6s
@@ -229,7 +245,7 @@ func (p *probe) greetDomain(ctx context.Context, domain string, v6 bool) (string
 			return p.greet(ctx, h.Name, net.JoinHostPort(v4s[0].String(), p.port), false)
 		}
 	}
-	return "", fmt.Errorf("the mail hosts of %s have no address of this kind", domain)
+	return "", fmt.Errorf("%w: those of %s have no such address", errLookup, domain)
 }
 
 // greet connects and reads the first line: a port that opens without a greeting
@@ -298,10 +314,18 @@ func (p *probe) checkPTR(ctx context.Context) finding {
 	if err != nil {
 		return skipped("the public address cannot be told from here: %v", err)
 	}
-	fix := fmt.Sprintf("have your provider set the PTR record of %s to %s", ip, p.cfg.Hostname)
+	name := p.cfg.Hostname
+	if badHostname(name) != "" {
+		name = "a name like mail.YOUR-DOMAIN, and give the same as --hostname"
+	}
+	fix := fmt.Sprintf("have your provider set the PTR record of %s to %s", ip, name)
 	names, err := p.reverse(ctx, ip.String())
-	if err != nil || len(names) == 0 {
-		return broken(fix, "%s (%s) has no name%s", ip, how, detail(err))
+	var dns *net.DNSError
+	switch {
+	case err == nil && len(names) == 0, errors.As(err, &dns) && dns.IsNotFound:
+		return broken(fix, "%s (%s) has no name", ip, how)
+	case err != nil:
+		return skipped("the name of %s (%s) cannot be looked up: %s", ip, how, shortReason(err))
 	}
 	for i := range names {
 		names[i] = strings.ToLower(strings.TrimSuffix(names[i], "."))
@@ -314,13 +338,6 @@ func (p *probe) checkPTR(ctx context.Context) finding {
 		return warned("--hostname "+names[0]+", or "+fix, "%s (%s) is named %s, the host name in HELO is %s", ip, how, names[0], p.cfg.Hostname)
 	}
 	return good("%s (%s) is named %s, which leads back to it", ip, how, names[0])
-}
-
-func detail(err error) string {
-	if err == nil {
-		return ""
-	}
-	return ": " + shortReason(err)
 }
 
 // publicAddr is the address others see mail come from: the machine's own if it
@@ -344,6 +361,10 @@ func (p *probe) publicAddr(ctx context.Context) (ip netip.Addr, how string, err 
 
 // isPublic reports whether an address can be that of a server on the Internet.
 func isPublic(a netip.Addr) bool {
-	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10) // RFC 6598
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+	for _, text := range []string{"100.64.0.0/10", "198.18.0.0/15", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "2001:db8::/32"} {
+		if netip.MustParsePrefix(text).Contains(a) { // shared, for measurements, for documents, reserved (RFC 6890)
+			return false
+		}
+	}
+	return a.IsGlobalUnicast() && !a.IsPrivate()
 }

@@ -47,6 +47,8 @@ func (c *client) reason(err error) (cause, hint string) {
 		return "its certificate is not valid: " + unwrapURL(err).Error(), doctor
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return "it does not speak TLS on this port", "--url " + strings.Replace(c.base, "https://", "http://", 1)
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return "what listens there does not speak HTTP", "give the address of the API with --url"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time", doctor
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
@@ -111,11 +113,12 @@ func (c *client) refused(res *http.Response, body []byte) error {
 // key, so both are named. Mailgun: 401 for either.
 func keyRefused(c *client, f *failure) error {
 	f.status, f.code = exitAuth, "unauthorized"
-	f.message, f.cause = "the server does not accept the key", f.hint
-	if f.cause == "" {
-		f.cause = "no such key, or the domain does not belong to its account"
+	f.message = "the server does not accept the key"
+	if f.hint != "" { // it says what is wrong
+		f.cause, f.hint = f.hint, ""
+		return f
 	}
-	f.hint = "export " + envKey + "=KEY, with a key of " + c.base
+	f.cause, f.hint = "no such key, or the domain does not belong to its account", "export "+envKey+"=KEY, with a key of "+c.base
 	return f
 }
 

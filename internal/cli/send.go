@@ -27,24 +27,24 @@ type sendOptions struct {
 
 func sendFlags() (*sendOptions, *flagSet) {
 	o, f := &sendOptions{}, newFlags()
-	f.text(&o.from, "from", "sender, `ADDRESS` or 'Name <address>'")
-	f.list(&o.to, "to", "recipient, `ADDRESS` or a list of them")
-	f.list(&o.cc, "cc", "recipient of a copy, `ADDRESS`")
-	f.list(&o.bcc, "bcc", "recipient of a blind copy, `ADDRESS`")
-	f.text(&o.subject, "subject", "subject line `TEXT`")
-	f.text(&o.text, "text", "plain text body `TEXT`; - reads it from standard input")
-	f.text(&o.html, "html", "HTML body `HTML`; - reads it from standard input")
-	f.list(&o.attach, "attach", "attach this `FILE`")
-	f.list(&o.inline, "inline", "add this `FILE` for the HTML to show as cid:NAME")
-	f.list(&o.tags, "tag", "mark the message with this `TAG`")
-	f.list(&o.headers, "header", "add a header field `'NAME: VALUE'`")
-	f.list(&o.vars, "var", "add a variable `NAME=VALUE`, which events carry")
+	f.text(&o.from, "from", "ADDRESS", "sender, address or 'Name <address>'")
+	f.list(&o.to, "to", "ADDRESS", "recipient, or a list of them with commas")
+	f.list(&o.cc, "cc", "ADDRESS", "recipient of a copy")
+	f.list(&o.bcc, "bcc", "ADDRESS", "recipient of a blind copy")
+	f.text(&o.subject, "subject", "TEXT", "subject line")
+	f.text(&o.text, "text", "TEXT", "plain text body; - reads it from standard input")
+	f.text(&o.html, "html", "HTML", "HTML body; - reads it from standard input")
+	f.list(&o.attach, "attach", "FILE", "attach this file")
+	f.list(&o.inline, "inline", "FILE", "add this file for the HTML to show as cid:NAME")
+	f.list(&o.tags, "tag", "TAG", "mark the message with this tag")
+	f.list(&o.headers, "header", "'NAME: VALUE'", "add a header field")
+	f.list(&o.vars, "var", "NAME=VALUE", "add a variable, which events carry")
 	f.on(&o.testmode, "testmode", "deliver nothing, only make the events")
-	f.text(&o.at, "at", "deliver at this `TIME`: +90m, 18:30, '2006-01-02 18:30', RFC 3339, RFC 2822 or epoch seconds")
-	f.text(&o.domain, "domain", "sending `DOMAIN` (default: that of --from)")
-	f.text(&o.idempotency, "idempotency-key", "`KEY` that makes a repeated command send only once (24 h)")
+	f.text(&o.at, "at", "TIME", "deliver then: +90m, 18:30, '2006-01-02 18:30', RFC 3339, RFC 2822 or epoch seconds")
+	f.text(&o.domain, "domain", "DOMAIN", "sending domain (default: that of --from)")
+	f.text(&o.idempotency, "idempotency-key", "KEY", "makes a repeated command send only once (24 h)")
 	f.on(&o.wait, "wait", "wait until the fate of every recipient is known; exit status 1 if one was not reached")
-	f.text(&o.timeout, "timeout", "with --wait: give up waiting after this `DURATION`, like 90s (default: never)")
+	f.text(&o.timeout, "timeout", "DURATION", "with --wait: stop waiting after this time, like 90s (default: never)")
 	o.add(f, "print only the Message-ID")
 	return o, f
 }
@@ -65,8 +65,10 @@ func sendCommand() command {
 
 // accepted is the answer to a message that was taken.
 type accepted struct {
-	ID      string `json:"id"`
-	Message string `json:"message"`
+	ID       string `json:"id"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint,omitempty"`
+	Replayed bool   `json:"replayed,omitempty"` // sent by an earlier request
 }
 
 func runSend(e *Env, args []string) error {
@@ -97,13 +99,12 @@ func runSend(e *Env, args []string) error {
 	if ok.ID == "" {
 		return c.stranger("it took the message without naming it")
 	}
-	if a.hint != "" && o.form(e) != forPrograms {
-		fmt.Fprintln(e.Stderr, "note:", clean(a.hint))
-	}
+	ok.Hint, ok.Replayed = a.hint, a.replayed
+	noteAccepted(e, o, &ok)
 	if o.wait {
-		return sendAndWait(ctx, e, o, c, ok, a.hint, patience)
+		return sendAndWait(ctx, e, o, c, &ok, patience)
 	}
-	return printAccepted(e, o, ok, a.hint)
+	return printAccepted(e, o, &ok)
 }
 
 // check refuses what cannot go together before anything is read or sent.
@@ -272,14 +273,24 @@ func unreadable(flag string, err error) error {
 	return f
 }
 
-func printAccepted(e *Env, o *sendOptions, a accepted, hint string) error {
+// noteAccepted remarks on standard error what JSON has members for.
+func noteAccepted(e *Env, o *sendOptions, a *accepted) {
+	if o.form(e) == forPrograms {
+		return
+	}
+	if a.Hint != "" {
+		fmt.Fprintln(e.Stderr, "note:", clean(a.Hint))
+	}
+	if a.Replayed {
+		fmt.Fprintln(e.Stderr, "note: sent before with this idempotency key, so not sent again")
+	}
+}
+
+func printAccepted(e *Env, o *sendOptions, a *accepted) error {
 	var err error
 	switch o.form(e) {
 	case forPrograms:
-		return printJSON(e.Stdout, struct {
-			accepted
-			Hint string `json:"hint,omitempty"`
-		}{a, hint})
+		return printJSON(e.Stdout, a)
 	case forScripts:
 		_, err = fmt.Fprintln(e.Stdout, clean(a.ID))
 	default:

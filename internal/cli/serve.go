@@ -67,7 +67,7 @@ func start(e *Env, mode config.Mode, args []string) error {
 	}
 	a, err := app.New(ctx, cfg, app.Options{Version: e.Version, Logger: log})
 	if err != nil {
-		return err
+		return startFailed(err, mode)
 	}
 	if mode == config.Dev {
 		fmt.Fprint(e.Stdout, a.DevBanner())
@@ -76,6 +76,19 @@ func start(e *Env, mode config.Mode, args []string) error {
 	}
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	return a.Run(ctx)
+}
+
+// startFailed is the error of a server that could not start, with what usually
+// helps.
+func startFailed(err error, mode config.Mode) error {
+	f := &failure{status: exitFailed, code: "start_failed", message: "the server cannot start", cause: err.Error(), err: err}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		f.hint = "stop the program that uses the address, or give another; options: postroad " + mode.String() + " --help"
+	case errors.Is(err, syscall.EACCES) || errors.Is(err, os.ErrPermission):
+		f.hint = "a port of 1024 or higher, or a data directory of your own; options: postroad " + mode.String() + " --help"
+	}
+	return f
 }
 
 // logger writes text for people and JSON for programs.

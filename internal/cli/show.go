@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"time"
 )
 
 func showFlags() (*clientFlags, *flagSet) {
@@ -56,6 +57,9 @@ func (c *client) message(ctx context.Context, id string) (*messageItem, *answer,
 	var m messageItem
 	a, err := c.get(ctx, messagesPath+"/"+url.PathEscape(id), &m)
 	if err != nil {
+		if f := asFailure(err); f.code == "not_found" && f.hint == "" {
+			f.hint = "postroad messages ls"
+		}
 		return nil, nil, err
 	}
 	if m.ID == "" {
@@ -79,10 +83,10 @@ func printMessage(e *Env, m *messageItem, base string) error {
 	var b strings.Builder
 	field := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-11s %s\n", name, clean(value))
+			fmt.Fprintf(&b, "%-12s %s\n", name, clean(value))
 		}
 	}
-	field("Subject", m.Subject)
+	field("Subject", firstSet(m.Subject, "(none)"))
 	field("From", m.From)
 	field("Domain", m.Domain)
 	field("Sent", m.Created.In(e.zone()).Format("2006-01-02 15:04:05 MST")+", "+e.ago(m.Created))
@@ -109,36 +113,39 @@ func writeRecipient(b *strings.Builder, e *Env, r *recipientItem) {
 		b.WriteString("  not tried yet\n")
 	}
 	for i, a := range r.Attempts {
-		fmt.Fprintf(b, "  %s  %s\n", e.when(a.Time), clean(a.summary(i+1)))
+		said, about := a.summary(i + 1)
+		fmt.Fprintf(b, "  %-8s  %s\n  %8s  %s\n", e.when(a.Time), clean(said), "", clean(about))
 		for _, line := range a.SMTP {
 			b.WriteString("    " + clean(line) + "\n")
 		}
 	}
 }
 
-// summary is an attempt in one line.
-func (a *attemptItem) summary(no int) string {
+// summary is what the other side said in an attempt, and what else is known of
+// it.
+func (a *attemptItem) summary(no int) (said, about string) {
 	s := a.Status
 	if s == nil {
-		return strings.TrimSpace(fmt.Sprintf("attempt %d  %s %s", no, a.Severity, a.Reason))
+		return firstSet(a.Severity, "no answer"), fmt.Sprintf("attempt %d", no)
 	}
-	parts := []string{fmt.Sprintf("attempt %d", max(s.Attempt, 1)), answerText(s.Code, s.Message)}
+	said = firstSet(answerText(s.Code, s.Message), "no answer")
 	if s.Description != "" && s.Description != s.Message {
-		parts = append(parts, s.Description)
+		said += ": " + s.Description
 	}
+	parts := []string{fmt.Sprintf("attempt %d", max(s.Attempt, 1))}
 	if s.MXHost != "" {
-		parts = append(parts, "from "+s.MXHost)
+		parts = append(parts, "at "+s.MXHost)
 	}
 	if s.TLS != nil {
 		parts = append(parts, tlsText(*s.TLS, s.Verified))
 	}
-	if a.Reason != "" && a.Reason != "generic" {
-		parts = append(parts, "reason: "+a.Reason)
-	}
 	if s.Seconds > 0 {
-		parts = append(parts, fmt.Sprintf("%.2f s", s.Seconds))
+		parts = append(parts, "took "+span(time.Duration(s.Seconds*float64(time.Second))))
 	}
-	return strings.Join(parts, "  ")
+	if a.Reason != "" && a.Reason != "generic" {
+		parts = append(parts, "reason "+a.Reason)
+	}
+	return said, strings.Join(parts, ", ")
 }
 
 func tlsText(on bool, verified *bool) string {
@@ -148,7 +155,7 @@ func tlsText(on bool, verified *bool) string {
 	case verified == nil:
 		return "TLS"
 	case *verified:
-		return "TLS, certificate valid"
+		return "TLS with valid certificate"
 	}
-	return "TLS, certificate not valid"
+	return "TLS with invalid certificate"
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,20 +20,20 @@ const (
 var errPatience = errors.New("timeout")
 
 // sendAndWait follows a message that was taken and prints how it ended.
-func sendAndWait(ctx context.Context, e *Env, o *sendOptions, c *client, a accepted, hint string, patience time.Duration) error {
+func sendAndWait(ctx context.Context, e *Env, o *sendOptions, c *client, a *accepted, patience time.Duration) error {
 	how := o.form(e)
 	if how == forPeople {
 		fmt.Fprintln(e.Stdout, "Queued as", clean(a.ID))
 	}
 	w := &waiter{e: e, c: c, id: a.ID, tell: how == forPeople, told: map[string]string{}}
-	m, err := w.wait(ctx, patience)
+	m, raw, err := w.wait(ctx, patience)
 	if m == nil {
 		if how != forPeople { // the message was taken; its name must not be lost
-			err = errors.Join(err, printAccepted(e, o, a, hint))
+			err = errors.Join(err, printAccepted(e, o, a))
 		}
 		return followFailed(err, a.ID)
 	}
-	if err := printEnd(e, how, a, m, hint); err != nil {
+	if err := printEnd(e, how, a, raw); err != nil {
 		return err
 	}
 	if errors.Is(err, errPatience) {
@@ -45,14 +46,19 @@ func sendAndWait(ctx context.Context, e *Env, o *sendOptions, c *client, a accep
 }
 
 // printEnd prints the last state known.
-func printEnd(e *Env, how form, a accepted, m *messageItem, hint string) error {
+func printEnd(e *Env, how form, a *accepted, raw json.RawMessage) error {
 	switch how {
 	case forPrograms:
+		var m struct {
+			Recipients json.RawMessage `json:"recipients"`
+		}
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return err
+		}
 		return printJSON(e.Stdout, struct {
-			accepted
-			Hint       string          `json:"hint,omitempty"`
-			Recipients []recipientItem `json:"recipients"`
-		}{a, hint, m.Recipients})
+			*accepted
+			Recipients json.RawMessage `json:"recipients"` // as the server says it
+		}{a, m.Recipients})
 	case forScripts:
 		_, err := fmt.Fprintln(e.Stdout, clean(a.ID))
 		return err
@@ -104,27 +110,26 @@ type waiter struct {
 	told map[string]string // state told for each recipient
 }
 
-// wait returns the last state seen, nil if there is none. The error is
-// errPatience when time was over.
-func (w *waiter) wait(ctx context.Context, patience time.Duration) (*messageItem, error) {
+// wait returns the last state seen, nil if there is none, also as it came. The
+// error is errPatience when time was over.
+func (w *waiter) wait(ctx context.Context, patience time.Duration) (last *messageItem, raw json.RawMessage, err error) {
 	var over <-chan time.Time
 	if patience > 0 {
 		c, stop := w.e.clock().After(patience)
 		defer stop()
 		over = c
 	}
-	var last *messageItem
 	pause, misses := firstPoll, 0
 	for {
-		m, _, err := w.c.message(ctx, w.id)
+		m, a, err := w.c.message(ctx, w.id)
 		switch {
 		case err == nil:
-			last, misses = m, 0
+			last, raw, misses = m, a.raw, 0
 			if w.report(m) {
-				return m, nil
+				return m, raw, nil
 			}
 		case !temporary(err) || misses >= maxMisses:
-			return last, err
+			return last, raw, err
 		default:
 			misses++
 		}
@@ -133,22 +138,13 @@ func (w *waiter) wait(ctx context.Context, patience time.Duration) (*messageItem
 		case <-c:
 		case <-over:
 			stop()
-			if last == nil {
-				return nil, firstError(err, errPatience)
+			if last == nil && err != nil {
+				return nil, nil, err
 			}
-			return last, errPatience
+			return last, raw, errPatience
 		}
 		pause = min(pause*3/2, slowest)
 	}
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // report tells people what is new and returns whether all recipients are done.
@@ -166,7 +162,10 @@ func (w *waiter) report(m *messageItem) (all bool) {
 			continue
 		}
 		w.told[r.Address] = now
-		line := fmt.Sprintf("%s  %s  %s", r.Address, r.Status, answerText(r.Code, r.Message))
+		line := r.Address + "  " + r.Status
+		if text := answerText(r.Code, r.Message); text != "" {
+			line += "  " + text
+		}
 		if !done && r.NextTry != nil {
 			line += ", next try " + w.e.ago(*r.NextTry)
 		}

@@ -101,10 +101,11 @@ func (s *Service) send(ctx context.Context, in *sendIn) (*queued, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := readForm(in.Form, s.MaxBytes)
+	r, err := readForm(in.Form, s.MaxBytes, s.memory)
 	if err != nil {
 		return nil, err
 	}
+	defer r.release()
 	d, err := fromParts(r, dom, s.clock.Now())
 	if err != nil {
 		return nil, err
@@ -120,10 +121,11 @@ func (s *Service) sendMIME(ctx context.Context, in *mimeIn) (*queued, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := readForm(in.Form, s.MaxBytes)
+	r, err := readForm(in.Form, s.MaxBytes, s.memory)
 	if err != nil {
 		return nil, err
 	}
+	defer r.release()
 	d, err := fromMIMEForm(r, dom, s.clock.Now())
 	if err != nil {
 		return nil, err

@@ -29,6 +29,8 @@ type form struct {
 	options int    // bytes of o:, h:, v: and t: names and values
 	hash    hash.Hash
 	size    int64
+	memory  *memory
+	held    int64 // of memory
 }
 
 // maxKept bounds what is remembered of a request for the panel.
@@ -42,25 +44,48 @@ func errTooLarge(limit int64) error {
 	return errs.New(errs.TooLarge, "message size exceeds the limit of %d bytes", limit)
 }
 
-// readForm reads the request body as a stream.
-func readForm(f op.Form, limit int64) (*form, error) {
-	r := &form{hash: sha256.New()}
+// readForm reads the request body as a stream. What it holds is taken from
+// the budget m; the caller releases it.
+func readForm(f op.Form, limit int64, m *memory) (*form, error) {
+	r := &form{hash: sha256.New(), memory: m}
 	for {
 		field, err := f.Next()
 		if errors.Is(err, io.EOF) {
 			return r, nil
 		}
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = r.take(field, limit)
 		}
-		if err := r.take(field, limit); err != nil {
+		if err != nil {
+			r.release()
 			return nil, err
 		}
 	}
 }
 
+// release gives back what the form held of the budget.
+func (r *form) release() {
+	r.memory.give(r.held)
+	r.held = 0
+}
+
+// counted counts what is read of a field against the budget.
+type counted struct {
+	r    *form
+	body io.Reader
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.body.Read(p)
+	if n > 0 && !c.r.memory.take(int64(n)) {
+		return 0, errs.New(errs.Unavailable, "too much mail is being received at this moment, try again later")
+	}
+	c.r.held += int64(n)
+	return n, err
+}
+
 func (r *form) take(field op.Field, limit int64) error {
-	data, err := io.ReadAll(io.LimitReader(field.Body, limit-r.size+1))
+	data, err := io.ReadAll(io.LimitReader(counted{r, field.Body}, limit-r.size+1))
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,9 @@ func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, err
 	if err := s.maySend(in.Domain, in.Caller); err != nil {
 		return nil, err
 	}
-	raw, err := s.readAll(in.Body)
+	f := &form{memory: s.memory}
+	defer f.release()
+	raw, err := s.readAll(counted{f, in.Body})
 	if err != nil {
 		return nil, err
 	}

@@ -47,19 +47,25 @@ type Config struct {
 	GiveUp    time.Duration // how long delivery is tried at most
 	APIBase   string        // scheme://host for storage URLs of messages that did not come by HTTP
 	Lane      func(domain string) string
-	Dev       bool // domains are made on first use
+	Dev       bool         // domains are made on first use
+	MaxMemory int64        // bytes of messages being received at the same time; 0 means 512 MB
+	Refuse    func() error // says why no mail is taken now, nil when it is; may be nil
 }
 
 // Service takes in and keeps messages.
 type Service struct {
 	Config
-	clock clock.Clock
-	cache *recent.Map[int64, *Message]
+	memory *memory
+	clock  clock.Clock
+	cache  *recent.Map[int64, *Message]
 }
 
 // New returns the service.
 func New(c Config) *Service {
-	return &Service{Config: c, clock: c.DB.Clock(), cache: recent.New[int64, *Message](1024)}
+	if c.MaxMemory == 0 {
+		c.MaxMemory = 512 << 20
+	}
+	return &Service{Config: c, memory: &memory{max: c.MaxMemory}, clock: c.DB.Clock(), cache: recent.New[int64, *Message](1024)}
 }
 
 // Submission is a message ready to be taken: complete MIME without a DKIM
@@ -84,10 +90,12 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 	if len(sub.Recipients) == 0 {
 		return nil, false, errs.New(errs.Invalid, "to parameter is missing")
 	}
-	m, err = s.prepare(sub)
-	if err != nil {
-		return nil, false, err
+	if s.Refuse != nil {
+		if err := s.Refuse(); err != nil {
+			return nil, false, err
+		}
 	}
+	m = s.prepare(sub)
 	if m.Blob, err = s.Blobs.Append(ctx, sub.MIME); err != nil {
 		return nil, false, storageError(err)
 	}
@@ -141,7 +149,7 @@ func storageError(err error) error {
 	return errs.Wrap(errs.Unavailable, err, "the message could not be stored, try again later")
 }
 
-func (s *Service) prepare(sub *Submission) (*Message, error) {
+func (s *Service) prepare(sub *Submission) *Message {
 	now := s.clock.Now().UTC().Truncate(time.Microsecond)
 	m := &Message{
 		ID: s.IDs.Next(), AccountID: sub.Domain.AccountID, DomainID: sub.Domain.ID, Domain: sub.Domain.Name,
@@ -159,7 +167,7 @@ func (s *Service) prepare(sub *Submission) (*Message, error) {
 		base = sub.Meta.StorageURL // the base under which the client reached us
 	}
 	m.Meta.StorageURL = base + "/v3/domains/" + m.Domain + "/messages/" + m.StorageKey
-	return m, nil
+	return m
 }
 
 // returnPath is the envelope sender: an address of the sending domain that
