@@ -53,12 +53,13 @@ func (d Dialect) Rebind(q string) string {
 
 // Types replaces the type words of migrations: $KEY is the type of an int64
 // primary key (SQLite makes it the table's own b-tree only under the name
-// INTEGER), $BYTES a byte string.
+// INTEGER), $BYTES a byte string, $CTEXT a text ordered by its bytes whatever
+// the locale of the database.
 func (d Dialect) Types(ddl string) string {
 	if d == Postgres {
-		return strings.NewReplacer("$KEY", "BIGINT PRIMARY KEY", "$BYTES", "BYTEA").Replace(ddl)
+		return strings.NewReplacer("$KEY", "BIGINT PRIMARY KEY", "$BYTES", "BYTEA", "$CTEXT", `TEXT COLLATE "C"`).Replace(ddl)
 	}
-	return strings.NewReplacer("$KEY", "INTEGER PRIMARY KEY", "$BYTES", "BLOB").Replace(ddl)
+	return strings.NewReplacer("$KEY", "INTEGER PRIMARY KEY", "$BYTES", "BLOB", "$CTEXT", "TEXT").Replace(ddl)
 }
 
 // SkipLocked is the clause that lets several nodes claim rows side by side.

@@ -137,7 +137,7 @@ CREATE TABLE suppression (
 	domain_id   BIGINT NOT NULL,
 	kind        TEXT NOT NULL,
 	address     TEXT NOT NULL,
-	lookup      TEXT NOT NULL,
+	lookup      $CTEXT NOT NULL,
 	tag         TEXT NOT NULL,
 	code        TEXT NOT NULL,
 	reason      TEXT NOT NULL,
