@@ -1,0 +1,226 @@
+package smtpd_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	stdsmtp "net/smtp"
+	"net/textproto"
+	"strings"
+	"testing"
+	"time"
+
+	"postroad/internal/base/blob"
+	"postroad/internal/base/certs"
+	"postroad/internal/base/clock"
+	"postroad/internal/base/ids"
+	"postroad/internal/core/account"
+	"postroad/internal/core/coretest"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/core/message"
+	"postroad/internal/core/queue"
+	"postroad/internal/edge/smtpd"
+	"postroad/internal/mail/smtp"
+)
+
+// door is a running SMTP door on real services.
+type door struct {
+	addr     string
+	messages *message.Service
+	cert     *tls.Certificate
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start opens a door. The domain ex.com exists with the login user@ex.com and
+// the password secret-pw.
+func start(t *testing.T, open bool) *door {
+	t.Helper()
+	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
+	d := coretest.SQLite(t, clock.System{})
+	source := ids.NewSource(clock.System{})
+	blobs, err := blob.Open(t.TempDir(), blob.Options{})
+	must(t, err)
+	t.Cleanup(func() { must(t, blobs.Close()) })
+	accounts, err := account.New(d, source, clock.System{}, log, account.Options{Secret: make([]byte, 32)})
+	must(t, err)
+	_, err = accounts.Bootstrap(ctx, "key-x")
+	must(t, err)
+	first, err := accounts.First(ctx)
+	must(t, err)
+	domains, err := domain.New(d, source, clock.System{}, log, domain.Options{Hostname: "mx.test", AssumeVerified: true, Dev: open,
+		Secret: make([]byte, 32), KeyBits: 1024, DefaultAccount: accounts.First})
+	must(t, err)
+	dom, err := domains.Create(ctx, first, domain.CreateRequest{Name: "ex.com"})
+	must(t, err)
+	_, err = domains.SetCredentials(ctx, dom, []string{"user"}, []string{"secret-pw"}, false, false)
+	must(t, err)
+	events, err := event.New(d, source, log)
+	must(t, err)
+	q, err := queue.New(ctx, d, source, log, queue.Options{})
+	must(t, err)
+	messages := message.New(message.Config{DB: d, IDs: source, Blobs: blobs, Events: events, Queue: q, Domains: domains, Logger: log,
+		MaxBytes: 1 << 20, Retention: time.Hour, GiveUp: time.Hour, APIBase: "http://mail.test", Lane: strings.ToLower, Dev: open})
+	cert, err := certs.SelfSigned("mx.test")
+	must(t, err)
+	srv := &smtp.Server{Config: smtp.Config{Hostname: "mx.test", TLS: &tls.Config{Certificates: []tls.Certificate{*cert}},
+		RequireTLSForAuth: !open, AllowBareLF: open, MaxMessageBytes: 1 << 20,
+		Backend: &smtpd.Submission{Messages: messages, Domains: domains, Accounts: accounts, Logger: log, Open: open}}}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		must(t, srv.Shutdown(context.Background()))
+		if err := <-done; !errors.Is(err, smtp.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return &door{addr: ln.Addr().String(), messages: messages, cert: cert}
+}
+
+func (d *door) dial(t *testing.T, starttls bool) *stdsmtp.Client {
+	t.Helper()
+	c, err := stdsmtp.Dial(d.addr)
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	must(t, c.Hello("client.test"))
+	if starttls {
+		must(t, c.StartTLS(&tls.Config{InsecureSkipVerify: true}))
+	}
+	return c
+}
+
+func code(err error) int {
+	var e *textproto.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
+const letter = "From: User <user@ex.com>\r\nTo: a@b.com\r\nSubject: by smtp\r\nX-Mailgun-Tag: t1\r\nBcc: c@d.com\r\n\r\nhello\r\n"
+
+func send(c *stdsmtp.Client, from, body string, to ...string) error {
+	if err := c.Mail(from); err != nil {
+		return err
+	}
+	for _, r := range to {
+		if err := c.Rcpt(r); err != nil {
+			return err
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write([]byte(body)); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+func TestSubmission(t *testing.T) {
+	d := start(t, false)
+	for name, login := range map[string]func(user, pass string) stdsmtp.Auth{
+		"plain": func(u, p string) stdsmtp.Auth { return stdsmtp.PlainAuth("", u, p, "127.0.0.1") },
+		"login": func(u, p string) stdsmtp.Auth { return &loginAuth{u, p} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := d.dial(t, true)
+			must(t, c.Auth(login("user@ex.com", "secret-pw")))
+			must(t, send(c, "user@ex.com", letter, "a@b.com", "c@d.com"))
+			must(t, c.Quit())
+		})
+	}
+	list, err := d.messages.Recent(context.Background(), "", 0, 0, 10)
+	must(t, err)
+	if len(list) != 2 {
+		t.Fatalf("%d messages", len(list))
+	}
+	m := list[0]
+	if m.Domain != "ex.com" || m.Meta.Method != "smtp" || m.Meta.Options.Tags[0] != "t1" || strings.Join(m.Meta.Recipients, " ") != "a@b.com c@d.com" || m.Meta.KeyID != "user@ex.com" {
+		t.Fatalf("%+v", m)
+	}
+	raw, err := d.messages.Body(m)
+	must(t, err)
+	if s := string(raw); strings.Contains(s, "Bcc") || strings.Contains(s, "c@d.com") || !strings.Contains(s, "Message-Id: <") {
+		t.Fatalf("%s", s)
+	}
+}
+
+// TestRefusals: no credentials before TLS, no mail without credentials, and
+// nothing kept of what is refused.
+func TestRefusals(t *testing.T) {
+	d := start(t, false)
+	c := d.dial(t, false)
+	if ok, _ := c.Extension("AUTH"); ok {
+		t.Error("AUTH is offered in the clear")
+	}
+	if err := send(c, "user@ex.com", letter, "a@b.com"); code(err) != 530 {
+		t.Errorf("mail without login: %v", err)
+	}
+	c = d.dial(t, true)
+	if err := c.Auth(stdsmtp.PlainAuth("", "user@ex.com", "wrong", "127.0.0.1")); code(err) != 535 {
+		t.Errorf("wrong password: %v", err)
+	}
+	c = d.dial(t, true)
+	if err := c.Auth(stdsmtp.PlainAuth("", "nobody@ex.com", "secret-pw", "127.0.0.1")); code(err) != 535 {
+		t.Errorf("unknown login: %v", err)
+	}
+	c = d.dial(t, true)
+	must(t, c.Auth(stdsmtp.PlainAuth("", "user@ex.com", "secret-pw", "127.0.0.1")))
+	for name, body := range map[string]string{
+		"no From":       "Subject: x\r\n\r\nhi\r\n",
+		"bad variables": "From: a@ex.com\r\nX-Mailgun-Variables: {\r\n\r\nhi\r\n",
+		"bad option":    "From: a@ex.com\r\nX-Mailgun-Drop-Message: maybe\r\n\r\nhi\r\n",
+	} {
+		if err := send(c, "user@ex.com", body, "a@b.com"); code(err) != 550 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := send(c, "user@ex.com", letter+strings.Repeat("x\r\n", 400_000), "a@b.com"); code(err) != 552 {
+		t.Errorf("too large: %v", err)
+	}
+	list, err := d.messages.Recent(context.Background(), "", 0, 0, 10)
+	must(t, err)
+	if len(list) != 0 {
+		t.Fatalf("%d messages were kept", len(list))
+	}
+}
+
+func TestCaptureTakesEverything(t *testing.T) {
+	d := start(t, true)
+	c := d.dial(t, false)
+	must(t, send(c, "app@new.example", letter, "a@b.com"))
+	c = d.dial(t, false)
+	must(t, c.Auth(stdsmtp.PlainAuth("", "any", "thing", "127.0.0.1")))
+	must(t, send(c, "", letter, "a@b.com"))
+	list, err := d.messages.Recent(context.Background(), "", 0, 0, 10)
+	must(t, err)
+	if len(list) != 2 || list[1].Domain != "new.example" || list[0].Domain != "localhost" {
+		t.Fatalf("%d %+v", len(list), list)
+	}
+}
+
+// loginAuth is AUTH LOGIN, which net/smtp does not bring.
+type loginAuth struct{ user, pass string }
+
+func (a *loginAuth) Start(*stdsmtp.ServerInfo) (string, []byte, error) { return "LOGIN", nil, nil }
+func (a *loginAuth) Next(from []byte, more bool) ([]byte, error) {
+	switch {
+	case !more:
+		return nil, nil
+	case strings.HasPrefix(strings.ToLower(string(from)), "user"):
+		return []byte(a.user), nil
+	}
+	return []byte(a.pass), nil
+}
