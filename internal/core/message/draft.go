@@ -328,7 +328,8 @@ func (d *draft) finish(files []event.Attachment) {
 	if m.Options.Template != "" {
 		m.Template = &event.Template{Name: m.Options.Template, Version: m.Options.TemplateVersion, IsText: m.Options.TemplateText == "yes"}
 	}
-	m.EightBit = eightBit(d.sub.MIME)
+	end := max(bytes.Index(d.sub.MIME, []byte("\r\n\r\n")), 0)
+	m.UTF8, m.EightBit = eightBit(d.sub.MIME[:end]), eightBit(d.sub.MIME[end:])
 	d.personal()
 }
 

@@ -361,3 +361,17 @@ func FuzzParts(f *testing.F) {
 		}
 	})
 }
+
+// TestUTF8 tells what a message asks of the servers it passes: an IDN domain
+// nothing, a local part outside ASCII SMTPUTF8.
+func TestUTF8(t *testing.T) {
+	for from, want := range map[string]bool{"J\u00f6 <a@m\u00fcller.de>": false, "\u00f6@ex.com": true} {
+		d, err := parse(t, values("from", from, "to", "a@b.com", "text", "Gr\u00fc\u00dfe", "subject", "\u00dc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.sub.Meta.UTF8 != want {
+			t.Errorf("%s: %v\n%s", from, d.sub.Meta.UTF8, d.sub.MIME)
+		}
+	}
+}
