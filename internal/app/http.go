@@ -8,12 +8,12 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"postroad/internal/base/certs"
+	"postroad/internal/base/disk"
 	"postroad/internal/base/op"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
@@ -138,8 +138,8 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 		fail("database", "does not answer")
 		a.log.Error("readiness: database", "error", err)
 	}
-	if free, _, err := diskSpace(a.cfg.Data); err == nil && free < minFree {
-		fail("disk", fmt.Sprintf("%d MB left in the data directory", free>>20))
+	if s, err := disk.Of(a.cfg.Data); err == nil && s.Free < minFree {
+		fail("disk", fmt.Sprintf("%d MB left in the data directory", s.Free>>20))
 	}
 	select {
 	case <-a.stopping:
@@ -156,15 +156,6 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	json.NewEncoder(w).Encode(out)
-}
-
-// diskSpace returns the bytes left and in all of the file system of dir.
-func diskSpace(dir string) (free, total int64, err error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, 0, err
-	}
-	return int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, nil
 }
 
 // Warnings names the settings in force that give up security.

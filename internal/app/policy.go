@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"postroad/internal/base/db"
+	"postroad/internal/base/disk"
 	"postroad/internal/base/errs"
 	"postroad/internal/core/account"
 	"postroad/internal/core/deliver"
@@ -126,11 +128,14 @@ func (a *App) refuse() error {
 // watchDisk keeps full up to date until ctx ends.
 func (a *App) watchDisk(ctx context.Context) error {
 	for {
-		free, _, err := diskSpace(a.cfg.Data)
+		s, err := disk.Of(a.cfg.Data)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil
+		}
 		if err != nil {
 			a.log.Error("disk space", "error", err)
-		} else if full := free < minFree; full != a.full.Swap(full) {
-			a.log.Warn("disk space", "free_mb", free>>20, "taking_mail", !full)
+		} else if full := s.Free < minFree; full != a.full.Swap(full) {
+			a.log.Warn("disk space", "free_mb", s.Free>>20, "taking_mail", !full)
 		}
 		c, stop := a.clock.After(5 * time.Second)
 		select {

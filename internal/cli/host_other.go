@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 )
@@ -13,9 +12,5 @@ func columns(f *os.File) (int, bool) {
 	st, err := f.Stat()
 	return 0, err == nil && st.Mode()&os.ModeCharDevice != 0
 }
-
-type space struct{ free, total, freeFiles, files int64 }
-
-func diskSpace(string) (space, error) { return space{}, errors.ErrUnsupported }
 
 func ownerOf(fs.FileInfo) (uid int, ok bool) { return 0, false }

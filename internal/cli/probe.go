@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"postroad/internal/base/disk"
 	"postroad/internal/base/dnsx"
 	"postroad/internal/config"
 )
@@ -35,7 +36,7 @@ type probe struct {
 	reverse  func(ctx context.Context, ip string) ([]string, error)
 	source   func(v6 bool) (netip.Addr, error) // address the machine would send from
 	synced   func() (synced, known bool)
-	disk     func(dir string) (space, error)
+	disk     func(dir string) (disk.Space, error)
 }
 
 // portTimeout is how long a mail host may take to connect and greet.
@@ -49,7 +50,7 @@ func newProbe(e *Env, cfg *config.Config, o *clientFlags) (*probe, error) {
 	key := firstSet(o.key, e.variable(envKey))
 	p := &probe{e: e, cfg: cfg, client: newClient(base, firstSet(key, defaultKey)), hasKey: key != "" || cfg.Mode == config.Dev && !cfg.Strict,
 		targets: []string{"gmail.com", "outlook.com", "yahoo.com"}, port: "25", patience: portTimeout,
-		dial: (&net.Dialer{}).DialContext, source: sourceAddr, synced: clockSynced, disk: diskSpace}
+		dial: (&net.Dialer{}).DialContext, source: sourceAddr, synced: clockSynced, disk: disk.Of}
 	var servers []string
 	var custom func(context.Context, string, string) (net.Conn, error)
 	if cfg.DNS != "" {
@@ -134,9 +135,9 @@ func (p *probe) checkResolver(ctx context.Context) finding {
 	const fix = "name a resolver that works in /etc/resolv.conf, or with --dns HOST:PORT"
 	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
-	// Without the network, capture mode still does all it is for.
+	// Capture mode and a relay inside do all they are for without the network.
 	fail := broken
-	if p.captures() {
+	if p.captures() || p.relaysAll() {
 		fail = warned
 	}
 	for i, t := range p.targets {

@@ -47,7 +47,7 @@ func (c *client) reason(err error) (cause, hint string) {
 		return "its certificate is not valid: " + unwrapURL(err).Error(), doctor
 	case errors.As(err, &record), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return "it does not speak TLS on this port", "--url " + strings.Replace(c.base, "https://", "http://", 1)
-	case strings.Contains(err.Error(), "malformed HTTP"):
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "readLoopPeekFailLocked"): // the latter when it speaks first
 		return "what listens there does not speak HTTP", "give the address of the API with --url"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time", doctor

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"time"
 )
 
 func showFlags() (*clientFlags, *flagSet) {
@@ -126,7 +125,7 @@ func writeRecipient(b *strings.Builder, e *Env, r *recipientItem) {
 func (a *attemptItem) summary(no int) (said, about string) {
 	s := a.Status
 	if s == nil {
-		return firstSet(a.Severity, "no answer"), fmt.Sprintf("attempt %d", no)
+		return firstSet(a.Reason, "no server was asked"), fmt.Sprintf("attempt %d", no)
 	}
 	said = firstSet(answerText(s.Code, s.Message), "no answer")
 	if s.Description != "" && s.Description != s.Message {
@@ -140,12 +139,19 @@ func (a *attemptItem) summary(no int) (said, about string) {
 		parts = append(parts, tlsText(*s.TLS, s.Verified))
 	}
 	if s.Seconds > 0 {
-		parts = append(parts, "took "+span(time.Duration(s.Seconds*float64(time.Second))))
+		parts = append(parts, took(s.Seconds))
 	}
 	if a.Reason != "" && a.Reason != "generic" {
 		parts = append(parts, "reason "+a.Reason)
 	}
 	return said, strings.Join(parts, ", ")
+}
+
+func took(seconds float64) string {
+	if seconds < 1 {
+		return fmt.Sprintf("took %.0f ms", seconds*1000)
+	}
+	return fmt.Sprintf("took %.1f s", seconds)
 }
 
 func tlsText(on bool, verified *bool) string {
