@@ -86,6 +86,8 @@ func (s *debSink) stop() {
 // stall is how long a sink may stand still before a run is given up.
 const stall = 60 * time.Second
 
+var errStalled = errors.New("stalled")
+
 // awaitCount looks at a counter until it reaches n.
 func awaitCount(ctx context.Context, n int, read func() (int64, time.Time)) (time.Time, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -101,7 +103,7 @@ func awaitCount(ctx context.Context, n int, read func() (int64, time.Time)) (tim
 			before, moved = count, time.Now()
 		}
 		if time.Since(moved) > stall {
-			return time.Time{}, fmt.Errorf("only %d of %d messages arrived and nothing more for %s", count, n, stall)
+			return time.Time{}, fmt.Errorf("%w: only %d of %d messages arrived and nothing more for %s", errStalled, count, n, stall)
 		}
 		select {
 		case <-ctx.Done():

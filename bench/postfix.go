@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -26,6 +27,7 @@ type postfix struct {
 	dir, smtp string
 	relay     string
 	sign      bool
+	logging   bool // write mail.log, to see why something failed
 	master    int
 	opendkim  *exec.Cmd
 }
@@ -46,9 +48,10 @@ func findPostfix() error {
 }
 
 // postfixSettings are Debian's defaults but for what a busy relay raises:
-// concurrency, no DNS, no flow delay. Queue files are synced as always. There
-// is no content scanning, no TLS, and log lines go to syslog, whose cost is
-// not counted.
+// concurrency, no DNS, no flow delay, and retries after seconds, so that one
+// refused connection does not hold up a run for minutes. Queue files are synced
+// as always. There is no content scanning, no TLS, and log lines go to syslog,
+// whose cost is not counted.
 const postfixSettings = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/lib
@@ -77,6 +80,9 @@ smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 smtpd_peername_lookup = no
 message_size_limit = 26214400
+minimal_backoff_time = 5s
+maximal_backoff_time = 5s
+queue_run_delay = 5s
 %[4]s
 `
 
@@ -104,14 +110,15 @@ virtual unix - n n - - virtual
 lmtp unix - - n - - lmtp
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
 `
 
-func startPostfix(ctx context.Context, dir, relay string, sign bool) (*postfix, error) {
+func startPostfix(ctx context.Context, dir, relay string, sign, logging bool) (*postfix, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
-	p := &postfix{dir: dir, smtp: addr, relay: relay, sign: sign}
+	p := &postfix{dir: dir, smtp: addr, relay: relay, sign: sign, logging: logging}
 	if err := p.configure(); err != nil {
 		return nil, err
 	}
@@ -145,6 +152,9 @@ func (p *postfix) configure() error {
 	milter := ""
 	if p.sign {
 		milter = "smtpd_milters = unix:" + p.socket() + "\nmilter_default_action = tempfail\nmilter_protocol = 6"
+	}
+	if p.logging {
+		milter += "\nmaillog_file = " + filepath.Join(p.dir, "mail.log") + "\nmaillog_file_prefixes = " + p.dir
 	}
 	main := fmt.Sprintf(postfixSettings, p.dir, host, port, milter)
 	if err := os.WriteFile(p.conf("main.cf"), []byte(main), 0o644); err != nil {
@@ -257,6 +267,22 @@ func (p *postfix) roots() []int {
 		out = append(out, p.opendkim.Process.Pid)
 	}
 	return out
+}
+
+// queue says how many messages are in which part of the queue.
+func (p *postfix) queue() string {
+	var out []string
+	for _, part := range []string{"maildrop", "incoming", "active", "deferred"} {
+		n := 0
+		filepath.WalkDir(filepath.Join(p.dir, "queue", part), func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				n++
+			}
+			return nil // files come and go meanwhile
+		})
+		out = append(out, fmt.Sprintf("%s %d", part, n))
+	}
+	return strings.Join(out, ", ")
 }
 
 func (p *postfix) stop() error {

@@ -27,6 +27,7 @@ type result struct {
 	Load        *loadResult `json:"load,omitempty"`
 	FirstRSS    int64       `json:"first_quartile_rss_bytes,omitempty"`
 	LastRSS     int64       `json:"last_quartile_rss_bytes,omitempty"`
+	Samples     []int64     `json:"rss_megabytes_every_1000,omitempty"`
 }
 
 func perThousand(d time.Duration, messages int) float64 {

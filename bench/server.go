@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -189,6 +190,52 @@ func (s *server) call(req *http.Request, into any) error {
 		return fmt.Errorf("%s: %w", req.URL, err)
 	}
 	return nil
+}
+
+// queueGauges are the parts of the queue as /metrics names them.
+func queueGauges() []string {
+	return []string{"postroad_queue_waiting", "postroad_queue_due", "postroad_queue_held"}
+}
+
+// queued is how many deliveries are not finished.
+func (s *server) queued(ctx context.Context) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.http+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return 0, err
+	}
+	return sumMetrics(string(text), queueGauges())
+}
+
+// sumMetrics adds up metrics without labels; each must be there.
+func sumMetrics(text string, names []string) (int, error) {
+	sum := 0
+	for _, name := range names {
+		found := false
+		for line := range strings.Lines(text) {
+			value, ok := strings.CutPrefix(line, name+" ")
+			if !ok {
+				continue
+			}
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				return 0, fmt.Errorf("metric %s: %w", name, err)
+			}
+			sum, found = sum+int(n), true
+		}
+		if !found {
+			return 0, fmt.Errorf("/metrics has no %s", name)
+		}
+	}
+	return sum, nil
 }
 
 // eventPage is what the rig reads of GET /v3/{domain}/events.

@@ -27,7 +27,7 @@ func TestNode(t *testing.T) {
 	modes(t, func(t *testing.T, s *server) {
 		run := exec.Command("node", "--test", "--test-reporter=spec")
 		run.Dir = "node"
-		run.Env = append(os.Environ(), "POSTROAD_URL="+s.base, "POSTROAD_KEY="+s.key, "POSTROAD_DOMAIN="+domain)
+		run.Env = append(os.Environ(), "POSTROAD_URL="+s.base, "POSTROAD_KEY="+s.key, "POSTROAD_DOMAIN="+domain, "POSTROAD_MODE="+s.mode)
 		if out, err := run.CombinedOutput(); err != nil {
 			t.Errorf("node --test: %v\n%s", err, out)
 		}

@@ -5,8 +5,12 @@ package app
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +50,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Clock   clock.Clock // nil: the system's
 	Wire    Wire
+	// GenerateKey makes the DKIM keys of domains; nil: fresh ones.
+	GenerateKey func(bits int) (*rsa.PrivateKey, error)
 }
 
 // Wire is how the program reaches other mail servers. Tests put a world of
@@ -104,11 +110,11 @@ func (a *App) open() bool { return a.dev() && !a.cfg.Strict }
 
 // New opens everything and binds the listeners; Run serves. On error nothing
 // stays open.
-func New(ctx context.Context, cfg *config.Config, o Options) (a *App, err error) {
+func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	a = &App{cfg: cfg, opt: o, log: o.Logger, clock: o.Clock, started: o.Clock.Now(), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
+	a := &App{cfg: cfg, opt: o, log: o.Logger, clock: o.Clock, started: o.Clock.Now(), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -147,8 +153,14 @@ func (a *App) openStores(ctx context.Context) error {
 
 func (a *App) makeServices(ctx context.Context) error {
 	source := ids.NewSource(a.clock)
+	if err := a.seedIDs(ctx, source); err != nil {
+		return err
+	}
 	master, err := masterSecret(a.cfg.Data)
 	if err != nil {
+		return err
+	}
+	if err := a.bindDatabase(ctx, master); err != nil {
 		return err
 	}
 	var servers []string
@@ -171,7 +183,7 @@ func (a *App) makeServices(ctx context.Context) error {
 		bits = 1024 // captured mail is not signed: the key is for show, and a first message should not wait for it
 	}
 	if a.domains, err = domain.New(a.db, source, a.clock, a.log, domain.Options{Resolver: fresh, Hostname: a.cfg.Hostname,
-		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, DefaultAccount: a.accounts.First, OnDelete: a.domainDeleted}); err != nil {
+		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, GenerateKey: a.opt.GenerateKey, DefaultAccount: a.accounts.First, OnDelete: a.domainDeleted}); err != nil {
 		return err
 	}
 	a.suppress = suppress.New(a.db, source, a.log)
@@ -254,6 +266,39 @@ func nodeName(dir string) (string, error) {
 		return "", fmt.Errorf("node name: %w", err)
 	}
 	return string(b), nil
+}
+
+// seedIDs continues above the ids in use, in case the clock was set back.
+func (a *App) seedIDs(ctx context.Context, source *ids.Source) error {
+	return a.db.Read(ctx, func(tx *db.Tx) error {
+		row, err := schema.LastID(tx)
+		if err != nil {
+			return err
+		}
+		source.Seed(row)
+		row, err = event.Last(tx)
+		source.Seed(row)
+		return err
+	})
+}
+
+// bindDatabase ties the database to the data directory: bodies and the master
+// secret are in one, what refers to them in the other. Started with a directory
+// that is not its own, the program would find no body and open no key.
+func (a *App) bindDatabase(ctx context.Context, master []byte) error {
+	mac := hmac.New(sha256.New, master)
+	mac.Write([]byte("postroad installation"))
+	want := hex.EncodeToString(mac.Sum(nil))
+	return a.db.Write(ctx, func(tx *db.Tx) error {
+		have, err := schema.Bind(tx, want)
+		if err != nil {
+			return err
+		}
+		if have != want {
+			return fmt.Errorf("the database belongs to another data directory than %s: use the directory it was made with, or restore its files \"secret\" and \"blobs\"", a.cfg.Data)
+		}
+		return nil
+	})
 }
 
 // masterSecret reads the secret that seals keys in the database, making it at

@@ -5,9 +5,13 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -37,17 +41,95 @@ func (a *App) makeHTTP(ctx context.Context) error {
 	a.registerMetrics()
 	pages := panel.New(panel.Config{Source: a.panelSource(), Dev: a.dev(), Version: a.opt.Version, APIBase: a.apiBase(),
 		SMTPAddr: a.smtpAddress(), Logger: a.log, Now: a.clock.Now})
+	proxies, err := proxyPrefixes(a.cfg.TrustedProxies)
+	if err != nil {
+		return err
+	}
 	api, err := httpapi.New(httpapi.Config{Ops: a.Ops(), Auth: authenticator{a}, Logger: a.log, Metrics: a.registry, Now: a.clock.Now,
-		DevHints: a.dev(), Fallback: pages, Version: a.opt.Version, Extra: map[string]http.Handler{
+		DevHints: a.dev(), TrustedProxies: proxies, Fallback: clientOf(proxies, pages), Version: a.opt.Version, Extra: map[string]http.Handler{
 			"/livez":   http.HandlerFunc(a.livez),
 			"/readyz":  http.HandlerFunc(a.readyz),
-			"/metrics": a.private(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})),
+			"/metrics": clientOf(proxies, a.private(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))),
 		}})
 	if err != nil {
 		return err
 	}
 	a.handler = api
+	if a.open() {
+		a.handler = localBrowsers(api, a.apiBase())
+	}
 	return nil
+}
+
+// proxyPrefixes reads the trusted_proxies setting.
+func proxyPrefixes(list string) (out []netip.Prefix, err error) {
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a network", s)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// clientOf shows h the client's address instead of a trusted proxy's.
+func clientOf(proxies []netip.Prefix, h http.Handler) http.Handler {
+	if len(proxies) == 0 {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ip := httpapi.ClientAddr(proxies, r); ip.IsValid() {
+			r = r.WithContext(r.Context()) // a copy: the original belongs to the server
+			r.RemoteAddr = netip.AddrPortFrom(ip, 0).String()
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// localBrowsers refuses requests that a browser sends for a page of another
+// site: where any key works, the address of the page is what tells the developer
+// from a stranger. Programs send neither header and are not concerned.
+func localBrowsers(h http.Handler, base string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+		if (origin != "" || site != "") && !(localName(r.Host, base) && localOrigin(origin, base)) {
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `{"message":"Forbidden","hint":"capture mode answers web pages of this machine only"}`+"\n")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func localOrigin(origin, base string) bool {
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && localName(u.Host, base)
+}
+
+// localName reports whether a host is this machine, an address, or the host of
+// the configured base URL.
+func localName(host, base string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	u, err := url.Parse(base)
+	return err == nil && u.Hostname() == host
 }
 
 func (a *App) smtpAddress() string {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
+	"postroad/internal/base/op"
 	"postroad/internal/core/account"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
@@ -19,7 +21,8 @@ import (
 )
 
 // panelSource shows the services to the panel. Who is logged in is an account
-// id; in dev mode it is empty and means the first account.
+// id and the role of the key, with a slash between; in dev mode it is empty and
+// means an administrator of the first account.
 type panelSource struct{ a *App }
 
 func (a *App) panelSource() panel.Source { return &panelSource{a} }
@@ -30,29 +33,46 @@ const scanBudget = 2000
 // Authenticate takes a key whose role may read messages.
 func (p *panelSource) Authenticate(ctx context.Context, key string) (string, error) {
 	c, err := p.a.accounts.Authenticate(ctx, key)
-	if errs.Is(err, errs.Unauthorized) || err == nil && (c.Domain != "" || !account.Allowed(c.Role, "messages", 1)) {
+	if errs.Is(err, errs.Unauthorized) || err == nil && (c.Domain != "" || !account.Allowed(c.Role, op.Messages, op.Read)) {
 		return "", panel.ErrKey
 	}
 	if err != nil {
 		return "", err
 	}
-	return c.AccountID, nil
+	return c.AccountID + "/" + c.Role, nil
 }
 
 func (p *panelSource) account(ctx context.Context) (string, error) {
-	if who := panel.Who(ctx); who != "" {
-		return who, nil
-	}
-	if !p.a.dev() {
-		return "", panel.ErrKey
-	}
-	return p.a.accounts.First(ctx)
+	c, err := p.user(ctx)
+	return c.AccountID, err
 }
 
-// caller is the panel's user as the operations know callers.
-func (p *panelSource) caller(ctx context.Context) (context.Context, string, error) {
-	id, err := p.account(ctx)
-	return account.With(ctx, &account.Caller{AccountID: id, KeyID: "panel", Role: account.Admin}), id, err
+// user is who looks at the panel, as the operations know callers.
+func (p *panelSource) user(ctx context.Context) (*account.Caller, error) {
+	c := &account.Caller{KeyID: "panel", Role: account.Admin}
+	if who := panel.Who(ctx); who != "" {
+		c.AccountID, c.Role, _ = strings.Cut(who, "/")
+		return c, nil
+	}
+	if !p.a.dev() {
+		return c, panel.ErrKey
+	}
+	var err error
+	c.AccountID, err = p.a.accounts.First(ctx)
+	return c, err
+}
+
+// may returns a context with the user if the role allows what a page does, as
+// its API twin would.
+func (p *panelSource) may(ctx context.Context, g op.Group, a op.Access) (context.Context, *account.Caller, error) {
+	c, err := p.user(ctx)
+	if err != nil {
+		return ctx, c, err
+	}
+	if !account.Allowed(c.Role, g, a) {
+		return ctx, c, &panel.Refusal{Text: "The role of your key, " + c.Role + ", does not allow this."}
+	}
+	return account.With(ctx, c), c, nil
 }
 
 // missing maps the core's not-found to the panel's.
@@ -92,8 +112,19 @@ func (p *panelSource) Messages(ctx context.Context, q panel.Query) (panel.Messag
 	return l.page, nil
 }
 
+// recipient returns the recipient of the message that is meant: the address
+// asked for as the message has it, otherwise the first.
+func recipient(m *message.Message, asked string) string {
+	for _, r := range m.Meta.Recipients {
+		if asked != "" && strings.EqualFold(r, asked) {
+			return r
+		}
+	}
+	return first(m.Meta.Recipients)
+}
+
 // Message gathers everything about one message.
-func (p *panelSource) Message(ctx context.Context, id string) (panel.MessageDetail, error) {
+func (p *panelSource) Message(ctx context.Context, id, rcpt string) (panel.MessageDetail, error) {
 	m, err := p.find(ctx, id)
 	if err != nil {
 		return panel.MessageDetail{}, err
@@ -102,8 +133,9 @@ func (p *panelSource) Message(ctx context.Context, id string) (panel.MessageDeta
 	if err != nil {
 		return panel.MessageDetail{}, err
 	}
-	d := detail(v)
-	if err := p.content(m, &d); err != nil {
+	rcpt = recipient(m, rcpt)
+	d := detail(v, rcpt)
+	if err := p.content(m, rcpt, &d); err != nil {
 		return panel.MessageDetail{}, err
 	}
 	calls, err := p.a.webhooks.Calls(ctx, webhook.Query{AccountID: m.AccountID, MessageID: m.ID, Limit: 100})
@@ -116,8 +148,8 @@ func (p *panelSource) Message(ctx context.Context, id string) (panel.MessageDeta
 	return d, p.neighbours(ctx, m, &d)
 }
 
-func (p *panelSource) content(m *message.Message, d *panel.MessageDetail) error {
-	raw, err := p.a.messages.CopyFor(m, "")
+func (p *panelSource) content(m *message.Message, rcpt string, d *panel.MessageDetail) error {
+	raw, err := p.a.messages.CopyFor(m, rcpt)
 	if err != nil {
 		return err
 	}
@@ -149,8 +181,8 @@ func (p *panelSource) neighbours(ctx context.Context, m *message.Message, d *pan
 }
 
 // Part returns one attachment.
-func (p *panelSource) Part(ctx context.Context, id string, index int) (panel.Part, []byte, error) {
-	raw, err := p.Raw(ctx, id)
+func (p *panelSource) Part(ctx context.Context, id, rcpt string, index int) (panel.Part, []byte, error) {
+	raw, err := p.Raw(ctx, id, rcpt)
 	if err != nil {
 		return panel.Part{}, nil, err
 	}
@@ -165,17 +197,20 @@ func (p *panelSource) Part(ctx context.Context, id string, index int) (panel.Par
 	return part(index, a), a.Data, nil
 }
 
-// Raw returns the stored MIME.
-func (p *panelSource) Raw(ctx context.Context, id string) ([]byte, error) {
+// Raw returns the MIME of a recipient's copy.
+func (p *panelSource) Raw(ctx context.Context, id, rcpt string) ([]byte, error) {
 	m, err := p.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return p.a.messages.CopyFor(m, "")
+	return p.a.messages.CopyFor(m, recipient(m, rcpt))
 }
 
 // DeleteMessage ends the retention of a message.
 func (p *panelSource) DeleteMessage(ctx context.Context, id string) error {
+	if _, _, err := p.may(ctx, op.Messages, op.Write); err != nil {
+		return err
+	}
 	m, err := p.find(ctx, id)
 	if err != nil {
 		return err
@@ -185,16 +220,16 @@ func (p *panelSource) DeleteMessage(ctx context.Context, id string) error {
 
 // ClearMessages empties the inbox of dev mode.
 func (p *panelSource) ClearMessages(ctx context.Context) error {
-	acc, err := p.account(ctx)
+	_, c, err := p.may(ctx, op.Messages, op.Write)
 	if err != nil {
 		return err
 	}
-	return p.a.messages.DeleteAll(ctx, acc)
+	return p.a.messages.DeleteAll(ctx, c.AccountID)
 }
 
 // Resend submits a message again.
 func (p *panelSource) Resend(ctx context.Context, id string, to []string) (string, error) {
-	ctx, _, err := p.caller(ctx)
+	ctx, _, err := p.may(ctx, op.Messages, op.Write)
 	if err != nil {
 		return "", err
 	}
@@ -236,7 +271,7 @@ func (p *panelSource) Domains(ctx context.Context) ([]panel.Domain, error) {
 
 // VerifyDomain checks a domain's records now.
 func (p *panelSource) VerifyDomain(ctx context.Context, name string) error {
-	ctx, _, err := p.caller(ctx)
+	ctx, _, err := p.may(ctx, op.Domains, op.Write)
 	if err != nil {
 		return err
 	}
@@ -302,27 +337,50 @@ func (p *panelSource) forward(ctx context.Context, in <-chan *event.Event, out c
 	if err != nil {
 		return
 	}
-	for {
+	send := func(n panel.Notice) {
 		select {
-		case e := <-in:
-			if e.AccountID != acc {
-				continue
-			}
-			select {
-			case out <- panel.Notice{Kind: panel.NoticeMessage, ID: strconv.FormatInt(e.MessageID, 10)}:
-			default:
-			}
-		case <-p.a.stopping:
-			return
-		case <-ctx.Done():
-			return
+		case out <- n:
+		default:
 		}
 	}
+	calls := p.a.webhookActivity()
+	for {
+		tick, stopTick := p.a.clock.After(webhookTick)
+		select {
+		case e, open := <-in:
+			if open && e.AccountID == acc {
+				send(panel.Notice{Kind: panel.NoticeMessage, ID: strconv.FormatInt(e.MessageID, 10)})
+			}
+		case <-tick:
+			if now := p.a.webhookActivity(); now != calls {
+				calls = now
+				send(panel.Notice{Kind: panel.NoticeWebhook})
+			}
+		case <-p.a.stopping:
+			stopTick()
+			return
+		case <-ctx.Done():
+			stopTick()
+			return
+		}
+		stopTick()
+	}
+}
+
+// webhookTick is how often an open page asks whether webhooks were called.
+const webhookTick = time.Second
+
+// webhookActivity changes whenever this program calls a webhook. It is of all
+// accounts: the notice that follows names nothing, and the page that asks again
+// sees only what is its own.
+func (a *App) webhookActivity() int64 {
+	n := a.webhooks.Stats()
+	return n.Staged + n.Attempts
 }
 
 // ReplayWebhook schedules a call again.
 func (p *panelSource) ReplayWebhook(ctx context.Context, callID string) error {
-	acc, err := p.account(ctx)
+	_, c, err := p.may(ctx, op.Webhooks, op.Write)
 	if err != nil {
 		return err
 	}
@@ -330,7 +388,7 @@ func (p *panelSource) ReplayWebhook(ctx context.Context, callID string) error {
 	if err != nil {
 		return panel.ErrNotFound
 	}
-	return missing(p.a.webhooks.Replay(ctx, acc, id))
+	return missing(p.a.webhooks.Replay(ctx, c.AccountID, id))
 }
 
 // database describes the store for the system page.
@@ -343,5 +401,5 @@ func (a *App) database(ctx context.Context) string {
 	if err != nil {
 		return name
 	}
-	return fmt.Sprintf("%s, %d MB", name, (n+1<<19)>>20)
+	return fmt.Sprintf("%s, %.1f MB", name, float64(n)/1e6)
 }

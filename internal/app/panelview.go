@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"postroad/internal/base/disk"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
 	"postroad/internal/core/webhook"
@@ -25,7 +26,9 @@ type lister struct {
 	account string
 	page    panel.MessagePage
 	rows    []panel.MessageRow
-	cut     bool // there is more
+	cut     bool  // the cursor was reached
+	end     bool  // so was the oldest message
+	last    int64 // the last message looked at
 }
 
 // run walks from newest to oldest below before. With after set it walks to the
@@ -37,33 +40,33 @@ func (l *lister) run(ctx context.Context, before, after int64) error {
 		if err != nil {
 			return err
 		}
-		for _, m := range list {
-			if after != 0 && m.ID <= after {
-				l.cut = true
-				break
-			}
-			at = m.ID
-			scanned++
-			if err := l.add(ctx, m, after != 0); err != nil {
-				return err
-			}
+		if len(list) > 0 {
+			at = list[len(list)-1].ID
 		}
-		if len(list) < 200 {
+		scanned += len(list)
+		if n := slices.IndexFunc(list, func(m *message.Message) bool { return m.ID <= after }); after != 0 && n >= 0 {
+			list, l.cut = list[:n], true
+		}
+		views, err := l.p.a.messages.Views(ctx, slices.DeleteFunc(list, func(m *message.Message) bool {
+			return l.p.a.messages.Hidden(m) || !matchesMessage(l.q.Filter, m)
+		}))
+		if err != nil {
+			return err
+		}
+		for _, v := range views {
+			l.add(v, after != 0)
+		}
+		if len(list) == 0 || at == 0 {
+			l.end = true
 			break
 		}
 	}
+	l.last = at
 	l.finish(before, after)
 	return nil
 }
 
-func (l *lister) add(ctx context.Context, m *message.Message, up bool) error {
-	if l.p.a.messages.Hidden(m) || !matchesMessage(l.q.Filter, m) {
-		return nil
-	}
-	v, err := l.p.a.messages.View(ctx, m)
-	if err != nil {
-		return err
-	}
+func (l *lister) add(v *message.View, up bool) {
 	for i := range v.Recipients {
 		row := showRow(v, &v.Recipients[i])
 		if !matchesRow(l.q.Filter, &row, v.MessageID) {
@@ -78,7 +81,6 @@ func (l *lister) add(ctx context.Context, m *message.Message, up bool) error {
 			l.rows = append(l.rows, row)
 		}
 	}
-	return nil
 }
 
 // finish cuts the rows to the page and sets its cursors.
@@ -96,6 +98,8 @@ func (l *lister) finish(before, after int64) {
 	if len(rows) > l.q.Limit {
 		rows = wholeMessages(rows[:l.q.Limit], rows[l.q.Limit].ID)
 		l.page.Older = rows[len(rows)-1].ID
+	} else if !l.end { // the budget is used up: older ones may match
+		l.page.Older = strconv.FormatInt(l.last, 10)
 	}
 	if before != 0 && len(rows) > 0 {
 		l.page.Newer = rows[0].ID
@@ -175,15 +179,17 @@ func result(r *message.RecipientView) string {
 	switch r.Status {
 	case message.StatusDelivered:
 		return strconv.FormatFloat(s.SessionSeconds, 'f', 1, 64) + " s"
-	case message.StatusCaptured:
+	case message.StatusCaptured, message.StatusComplained:
 		return ""
+	case message.StatusSuppressed:
+		return "on " + strings.TrimPrefix(r.Last.Doc.Reason, "suppress-") + " list"
 	}
 	return strings.TrimSpace(strconv.Itoa(s.Code) + " " + s.EnhancedCode)
 }
 
-func detail(v *message.View) panel.MessageDetail {
+func detail(v *message.View, rcpt string) panel.MessageDetail {
 	d := panel.MessageDetail{ID: strconv.FormatInt(v.ID, 10), MessageID: v.MessageID, Accepted: v.CreatedAt, From: v.Meta.From,
-		Sender: v.Sender, Subject: v.SubjectFor(first(v.Meta.Recipients)), Domain: v.Domain, Tags: v.Meta.Options.Tags, Size: v.Size, Via: "HTTP API"}
+		Sender: v.Sender, Subject: v.SubjectFor(rcpt), Domain: v.Domain, Tags: v.Meta.Options.Tags, Size: v.Size, Via: "HTTP API", Personal: v.Meta.Batch}
 	if t := v.Meta.Options.DeliveryTime; t != 0 {
 		d.Scheduled = time.UnixMicro(t)
 	}
@@ -217,9 +223,10 @@ func showRequest(v *message.View) *panel.Request {
 func showRecipient(r *message.RecipientView) panel.Recipient {
 	out := panel.Recipient{Address: r.Address, Status: status(r.Status), NextTry: r.NextTry}
 	for _, e := range r.Attempts {
-		if e.Doc.DeliveryStatus != nil && !strings.HasPrefix(e.Doc.Reason, "suppress-") {
+		if e.Doc.DeliveryStatus != nil && !strings.HasPrefix(e.Doc.Reason, "suppress-") && !captured(e) {
 			out.Attempts = append(out.Attempts, showAttempt(e))
 		}
+		out.Captured = out.Captured || captured(e)
 	}
 	if r.Last != nil {
 		switch d := &r.Last.Doc; {
@@ -230,6 +237,12 @@ func showRecipient(r *message.RecipientView) panel.Recipient {
 		}
 	}
 	return out
+}
+
+// captured reports whether the event is the keeping of a message, which is no
+// attempt to deliver it.
+func captured(e *event.Event) bool {
+	return e.Doc.Event == event.Delivered && e.Doc.DeliveryStatus != nil && e.Doc.DeliveryStatus.MXHost == message.CaptureHost
 }
 
 func showAttempt(e *event.Event) panel.Attempt {
@@ -250,6 +263,13 @@ func showAttempt(e *event.Event) panel.Attempt {
 		out.Error = "the conversation could not be read"
 		return out
 	}
+	switch {
+	case out.Outcome == panel.Delivered:
+		out.Reply = finalReply(lines, s)
+	case !said(lines, s.Code) && s.MXHost != message.CaptureHost:
+		// The code is our own word for what went wrong, not an answer.
+		out.Code, out.Enhanced, out.Reply, out.Error = 0, "", "", s.Message
+	}
 	for _, l := range lines {
 		switch {
 		case l.Dir != smtp.Note:
@@ -261,6 +281,27 @@ func showAttempt(e *event.Event) panel.Attempt {
 		}
 	}
 	return out
+}
+
+// said reports whether the server answered with the code.
+func said(lines []smtp.TranscriptLine, code int) bool {
+	return slices.ContainsFunc(lines, func(l smtp.TranscriptLine) bool {
+		return l.Dir == smtp.FromServer && strings.HasPrefix(l.Text, strconv.Itoa(code))
+	})
+}
+
+// finalReply is how the server took the message over, in its own words: they
+// name it in that server's logs. The event has no more than Mailgun's "OK".
+func finalReply(lines []smtp.TranscriptLine, s *event.DeliveryStatus) string {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if lines[i].Dir != smtp.FromServer {
+			continue
+		}
+		if text, ok := strings.CutPrefix(lines[i].Text, strconv.Itoa(s.Code)+" "); ok {
+			return strings.TrimSpace(strings.TrimPrefix(text, s.EnhancedCode))
+		}
+	}
+	return s.Message
 }
 
 // addressIn finds the peer's address in a note of the conversation.
@@ -275,9 +316,14 @@ func addressIn(note string) string {
 
 func showEvent(e *event.Event) panel.Event {
 	out := panel.Event{Time: e.Doc.Timestamp.Time(), Name: string(e.Doc.Event), Recipient: e.Doc.Recipient}
+	if e.Doc.Event == event.Failed && e.Doc.Severity == event.Temporary {
+		out.Name = string(panel.Deferred) // the event is called failed, but nothing has failed yet
+	}
 	switch s := e.Doc.DeliveryStatus; {
 	case e.Doc.Reject != nil:
 		out.Text = e.Doc.Reject.Description
+	case captured(e):
+		out.Text = "simulated: the message was captured"
 	case s != nil:
 		out.Text = strings.TrimSpace(strconv.Itoa(s.Code) + " " + s.Message)
 	case e.Doc.URL != "":
@@ -289,6 +335,9 @@ func showEvent(e *event.Event) panel.Event {
 	return out
 }
 
+// maxCalls is how many calls one page looks at.
+const maxCalls = 300
+
 // WebhookCalls lists calls, newest first.
 func (p *panelSource) WebhookCalls(ctx context.Context, q panel.Query) (panel.CallPage, error) {
 	acc, err := p.account(ctx)
@@ -296,13 +345,16 @@ func (p *panelSource) WebhookCalls(ctx context.Context, q panel.Query) (panel.Ca
 		return panel.CallPage{}, err
 	}
 	before, _ := strconv.ParseInt(q.Before, 10, 64)
-	calls, err := p.a.webhooks.Calls(ctx, webhook.Query{AccountID: acc, Before: before, Limit: 300})
+	calls, err := p.a.webhooks.Calls(ctx, webhook.Query{AccountID: acc, Before: before, Limit: maxCalls})
 	if err != nil {
 		return panel.CallPage{}, err
 	}
 	page := panel.CallPage{Counts: map[panel.CallState]int{}}
 	for i := range calls {
 		c := p.call(ctx, &calls[i])
+		if !matchesCall(q.Filter, &c) {
+			continue
+		}
 		page.Counts[c.State]++
 		page.Total++
 		if s := q.Filter.Statuses; len(s) > 0 && !slices.Contains(s, panel.Status(c.State)) {
@@ -314,10 +366,22 @@ func (p *panelSource) WebhookCalls(ctx context.Context, q panel.Query) (panel.Ca
 			page.Older = page.Calls[len(page.Calls)-1].ID
 		}
 	}
+	if page.Older == "" && len(calls) == maxCalls { // older ones may match
+		page.Older = strconv.FormatInt(calls[len(calls)-1].ID, 10)
+	}
 	if before != 0 && len(page.Calls) > 0 {
 		page.Newer = page.Calls[0].ID
 	}
 	return page, nil
+}
+
+func matchesCall(f panel.Filter, c *panel.WebhookCall) bool {
+	for _, w := range f.Words {
+		if !contains(c.Event, w) && !contains(c.URL, w) && !contains(c.Recipient, w) {
+			return false
+		}
+	}
+	return anyIn(f.To, c.Recipient) && anyIn(f.Domains, c.Domain)
 }
 
 func (p *panelSource) call(ctx context.Context, c *webhook.Call) panel.WebhookCall {
@@ -350,8 +414,8 @@ func (p *panelSource) call(ctx context.Context, c *webhook.Call) panel.WebhookCa
 func (p *panelSource) System(ctx context.Context) (panel.System, error) {
 	a := p.a
 	s := panel.System{Started: a.started, Hostname: a.cfg.Hostname, DataDir: a.cfg.Data, Database: a.database(ctx)}
-	if free, total, err := diskSpace(a.cfg.Data); err == nil {
-		s.DiskFree, s.DiskTotal = free, total
+	if d, err := disk.Of(a.cfg.Data); err == nil {
+		s.DiskFree, s.DiskTotal = d.Free, d.Total
 	}
 	size, err := dirSize(a.cfg.Data)
 	if err != nil {

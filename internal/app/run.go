@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"postroad/internal/edge/smtpd"
@@ -49,7 +50,9 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("stopping: no new mail is taken, deliveries under way are finished")
 	limit, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
 	defer cancel()
-	a.stopServers(limit)
+	intake, done := context.WithTimeout(limit, a.cfg.ShutdownTimeout*2/3) // the rest is for deliveries under way
+	a.stopServers(intake)
+	done()
 	servers.wg.Wait()
 	context.AfterFunc(limit, cutSessions)
 	stopWork()
@@ -91,21 +94,27 @@ func (a *App) serveSMTP(l *loops) {
 	a.smtpServer = &smtp.Server{Config: smtp.Config{
 		Backend:  &smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open()},
 		Hostname: a.cfg.Hostname, TLS: a.tls, RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
-		MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, Logger: a.log,
+		MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, Logger: a.log,
 	}}
 	l.run("smtp", func() error { return ignoreClosed(a.smtpServer.Serve(context.Background(), a.smtpLn)) })
 }
 
 func (a *App) stopServers(ctx context.Context) {
-	if err := a.httpServer.Shutdown(ctx); err != nil {
-		a.log.Warn("requests were cut off", "error", err)
-		a.httpServer.Close()
-	}
-	if a.smtpServer != nil {
-		if err := a.smtpServer.Shutdown(ctx); err != nil {
-			a.log.Warn("smtp sessions were cut off", "error", err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := a.httpServer.Shutdown(ctx); err != nil {
+			a.log.Warn("requests were cut off", "error", err)
+			a.httpServer.Close()
 		}
+	})
+	if a.smtpServer != nil {
+		wg.Go(func() {
+			if err := a.smtpServer.Shutdown(ctx); err != nil {
+				a.log.Warn("smtp sessions were cut off", "error", err)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 // housekeeping drops what is past its retention and checks pending domains.

@@ -166,6 +166,9 @@ func TestMIMEAgainstServer(t *testing.T) {
 	if one.status != exitOK || two.stdout != one.stdout || !strings.Contains(two.stderr, "sent before") {
 		t.Errorf("%+v %+v", one, two)
 	}
+	if r := live(url, "", false, "send", file, "--to", "only@x.test", "--idempotency-key", "k1", "--wait", "--timeout", "1m"); r.status != exitOK {
+		t.Errorf("%+v", r)
+	}
 	if r := live(url, "", false, "messages", "show", strings.TrimSpace(one.stdout), "--quiet"); r.stdout != "only@x.test captured\n" {
 		t.Errorf("%+v", r)
 	}

@@ -39,13 +39,14 @@ type Config struct {
 	File string `name:"config" arg:"FILE" nofile:"true" shown:"DATA/postroad.toml; with serve also /etc/postroad.toml" doc:"File to read settings from."`
 	Data string `name:"data" arg:"DIR" shown:"the user's data directory; with serve as root /var/lib/postroad" doc:"Directory everything is kept in."`
 
-	HTTP     Listen `name:"http" arg:"HOST:PORT" dev:"127.0.0.1:8025" serve:":8080" doc:"Address of the API and the control panel over HTTP; \"off\" for none."`
-	HTTPS    Listen `name:"https" arg:"HOST:PORT" dev:"127.0.0.1:8026" serve:"off" doc:"Address of the API and the control panel over HTTPS; \"off\" for none."`
-	SMTP     Listen `name:"smtp" arg:"HOST:PORT" dev:"127.0.0.1:1025" serve:"off" doc:"Address that takes mail over SMTP; \"off\" for none."`
-	TLSCert  string `name:"tls_cert" arg:"FILE" doc:"Certificate chain in PEM for HTTPS and STARTTLS."`
-	TLSKey   string `name:"tls_key" arg:"FILE" doc:"Private key in PEM that belongs to tls_cert."`
-	Hostname string `name:"hostname" arg:"NAME" shown:"the machine's name" doc:"Own host name, used in HELO, Message-ID and Received."`
-	PanelURL string `name:"panel_url" arg:"URL" doc:"Public base URL of the control panel, used in links."`
+	HTTP           Listen `name:"http" arg:"HOST:PORT" dev:"127.0.0.1:8025" serve:":8080" doc:"Address of the API and the control panel over HTTP; \"off\" for none."`
+	HTTPS          Listen `name:"https" arg:"HOST:PORT" dev:"127.0.0.1:8026" serve:"off" doc:"Address of the API and the control panel over HTTPS; \"off\" for none."`
+	SMTP           Listen `name:"smtp" arg:"HOST:PORT" dev:"127.0.0.1:1025" serve:"off" doc:"Address that takes mail over SMTP; \"off\" for none."`
+	TLSCert        string `name:"tls_cert" arg:"FILE" doc:"Certificate chain in PEM for HTTPS and STARTTLS."`
+	TLSKey         string `name:"tls_key" arg:"FILE" doc:"Private key in PEM that belongs to tls_cert."`
+	Hostname       string `name:"hostname" arg:"NAME" shown:"the machine's name" doc:"Own host name, used in HELO, Message-ID and Received."`
+	TrustedProxies string `name:"trusted_proxies" arg:"CIDRS" doc:"Reverse proxies, as addresses or networks separated by commas, whose X-Forwarded-For, -Proto and -Host are believed."`
+	PanelURL       string `name:"panel_url" arg:"URL" doc:"Public base URL of the control panel, used in links."`
 
 	Database Secret `name:"database" arg:"URL" secret:"true" shown:"SQLite in data" doc:"PostgreSQL to use (postgres://...)."`
 	AdminKey Secret `name:"admin_key" arg:"KEY" secret:"true" doc:"API key with all rights, valid besides those in the database."`
@@ -55,7 +56,7 @@ type Config struct {
 	RelayWithoutTLS bool     `name:"relay_without_tls" insecure:"mail and passwords may travel to relays unencrypted" doc:"Uses a relay even if it offers no TLS."`
 	Retry           Schedule `name:"retry" arg:"DURATIONS" default:"10m,10m,15m,30m,1h,2h,4h" doc:"Pauses between delivery attempts; after the last the delivery has failed."`
 	Workers         int      `name:"workers" arg:"N" default:"128" min:"1" max:"100000" doc:"Number of deliveries that run at the same time."`
-	MaxMessage      Size     `name:"max_message" arg:"SIZE" default:"25MB" min:"1024" max:"1073741824" doc:"Largest message accepted; 1 MB is 1,048,576 bytes."`
+	MaxMessage      Size     `name:"max_message" arg:"SIZE" default:"25MB" min:"1024" max:"50331648" doc:"Largest message accepted, at most 48 MB; 1 MB is 1,048,576 bytes."`
 
 	Retention       time.Duration `name:"retention" arg:"DURATION" default:"72h" min:"0" doc:"How long message bodies are kept after acceptance; never less than delivery needs."`
 	ShutdownTimeout time.Duration `name:"shutdown_timeout" arg:"DURATION" default:"30s" min:"0" doc:"How long a stop waits for work in progress."`

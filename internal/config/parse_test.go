@@ -236,7 +236,7 @@ func TestErrors(t *testing.T) {
 		{"duration", Serve, "--retention 5", "", "", `"5" is not a duration`},
 		{"negative", Serve, "--retention -5s", "", "", `-5s is out of range: at least 0s`},
 		{"size", Serve, "--max-message 5XB", "", "", `"5XB" is not a size`},
-		{"size range", Serve, "--max-message 2GB", "", "", `2GB is out of range: at most 1GB`},
+		{"size range", Serve, "--max-message 2GB", "", "", `2GB is out of range: at most 48MB`},
 		{"workers", Serve, "--workers 0", "", "", `0 is out of range: at least 1`},
 		{"workers text", Serve, "--workers many", "", "", `not a whole number`},
 		{"level", Serve, "--log-level loud", "", "", `"loud" is not one of debug, info, warn, error`},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // maxBatch bounds how many callers share a transaction; storage measurements
@@ -112,8 +113,9 @@ func (g *group) drain() {
 		case j := <-g.queue:
 			g.commit(g.gather([]*job{j}))
 		default:
-			g.stmts.close()
-			g.conn.Close()
+			if g.conn != nil {
+				g.drop()
+			}
 			return
 		}
 	}
@@ -156,7 +158,10 @@ func (j *job) answer(err error) {
 // try runs the batch in one transaction. bad is the index of the job whose
 // function failed, or -1 when the transaction itself did.
 func (g *group) try(batch []*job) (bad int, err error) {
-	ctx := context.Background()
+	// A store that does not answer fails the batch instead of holding all
+	// intake for ever.
+	ctx, cancel := context.WithTimeout(context.Background(), maxTransaction)
+	defer cancel()
 	if g.conn == nil {
 		if err := g.reconnect(ctx); err != nil {
 			return -1, fmt.Errorf("database: %w", err)
@@ -180,11 +185,28 @@ func (g *group) try(batch []*job) (bad int, err error) {
 		g.rollback(batch)
 		return -1, err
 	}
+	if err := g.sound(ctx); err != nil {
+		g.rollback(batch)
+		return -1, err
+	}
 	if _, err := g.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		g.rollback(batch)
 		return -1, fmt.Errorf("commit: %w", err)
 	}
 	return 0, nil
+}
+
+// maxTransaction bounds a shared transaction.
+const maxTransaction = 2 * time.Minute
+
+// sound asks PostgreSQL whether the transaction is still good: it answers the
+// COMMIT of an aborted one with a rollback and no error.
+func (g *group) sound(ctx context.Context) error {
+	if g.d.Dialect != Postgres {
+		return nil
+	}
+	_, err := g.conn.ExecContext(ctx, "SELECT 1")
+	return err
 }
 
 // run calls the job's function; a panic in it fails the job, not the writer.

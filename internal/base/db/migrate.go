@@ -40,11 +40,19 @@ func Migrations(fsys fs.FS, dir string) ([]Migration, error) {
 	return out, nil
 }
 
+// migrateLock names the advisory lock of migrations.
+const migrateLock = 0x706f7374726f6164
+
 // Migrate applies the steps the database has not seen, each in one
 // transaction. A database with steps this program does not know is refused:
 // it was written by a newer version.
 func (d *DB) Migrate(ctx context.Context, steps []Migration) error {
 	err := d.Write(ctx, func(tx *Tx) error {
+		if d.Dialect == Postgres { // two first starts would collide in CREATE TABLE
+			if _, err := tx.Exec("SELECT pg_advisory_xact_lock(?)", migrateLock); err != nil {
+				return err
+			}
+		}
 		_, err := tx.Exec(`CREATE TABLE IF NOT EXISTS schema_migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)`)
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -131,7 +132,7 @@ type stage struct {
 // they were first staged.
 func (t *Tx) Stage(ins *Insert, values ...any) {
 	for _, s := range t.staged {
-		if s.ins == ins || (s.ins != nil && s.ins.Table == ins.Table && s.ins.Suffix == ins.Suffix && len(s.ins.Columns) == len(ins.Columns)) {
+		if s.ins == ins || (s.ins != nil && s.ins.Table == ins.Table && s.ins.Suffix == ins.Suffix && slices.Equal(s.ins.Columns, ins.Columns)) {
 			s.args = append(s.args, values...)
 			return
 		}

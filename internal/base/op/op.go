@@ -40,6 +40,7 @@ const (
 	Events       Group = "events"
 	Webhooks     Group = "webhooks"
 	Suppressions Group = "suppressions"
+	Allowlist    Group = "allowlist"
 	Account      Group = "account"
 	Status       Group = "status"
 )

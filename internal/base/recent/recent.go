@@ -53,3 +53,10 @@ func (m *Map[K, V]) Drop(k K) {
 	delete(m.new, k)
 	delete(m.old, k)
 }
+
+// Clear forgets everything.
+func (m *Map[K, V]) Clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.new, m.old = map[K]V{}, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"postroad/internal/base/dnsx"
 	"postroad/internal/base/errs"
 	"postroad/internal/base/op"
 )
@@ -39,7 +40,11 @@ func From(ctx context.Context) *Caller {
 // key its own only, any other key every domain. Whether the domain belongs to
 // the account is not asked here.
 func (c *Caller) MayUse(domain string) bool {
-	return c.Domain == "" || strings.EqualFold(c.Domain, domain)
+	if c.Domain == "" || strings.EqualFold(c.Domain, domain) {
+		return true
+	}
+	ascii, err := dnsx.ASCIIName(domain)
+	return err == nil && domain != "" && strings.EqualFold(c.Domain, ascii)
 }
 
 // Authorize returns nil if c may call an operation of the given group and

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postroad/internal/base/db"
+	"postroad/internal/base/dnsx"
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
 )
@@ -100,6 +101,9 @@ func (r *KeyRequest) check() error {
 	}
 	if r.Role == "analyst" {
 		r.Role = Basic
+	}
+	if ascii, err := dnsx.ASCIIName(r.Domain); err == nil && r.Domain != "" {
+		r.Domain = ascii // domains are stored in this form
 	}
 	r.Domain = strings.ToLower(r.Domain)
 	switch {

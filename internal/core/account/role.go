@@ -21,9 +21,8 @@ const (
 )
 
 // rights returns what the role has in the group. Mailgun: the table "RBAC API
-// Key Permissions by Role". Where a group here joins several rows of that table
-// the narrowest row counts: analysts read the allowlist there, but neither
-// bounces nor complaints nor unsubscribes, so they have no access here.
+// Key Permissions by Role", where analysts read the allowlist but neither
+// bounces nor complaints nor unsubscribes.
 func rights(role string, g op.Group) right {
 	switch role {
 	case Admin:
@@ -38,7 +37,7 @@ func rights(role string, g op.Group) right {
 		switch g {
 		case op.Keys, op.Credentials:
 			return none
-		case op.Suppressions:
+		case op.Suppressions, op.Allowlist:
 			return write
 		}
 		return read

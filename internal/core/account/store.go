@@ -86,6 +86,12 @@ func hasAdmin(tx *db.Tx, accountID string) (bool, error) {
 }
 
 // countKeys leaves out keys that have expired: they no longer open anything.
+// deleteOldestAdopted removes the key with that description made longest ago.
+func deleteOldestAdopted(tx *db.Tx, accountID, description string) error {
+	_, err := tx.Exec("DELETE FROM api_key WHERE id = (SELECT id FROM api_key WHERE account_id = ? AND description = ? ORDER BY created_at, id LIMIT 1)", accountID, description)
+	return err
+}
+
 func countKeys(tx *db.Tx, accountID string) (n int, err error) {
 	err = tx.QueryRow(`SELECT COUNT(*) FROM api_key WHERE account_id = ? AND (expires_at = 0 OR expires_at > ?)`, accountID, tx.Now).Scan(&n)
 	return n, err

@@ -26,19 +26,34 @@ const (
 // queued for it is deferred without holding up a session each time.
 func (t *wire) connect(ctx context.Context, domain string, p policy) (*conn, *failure) {
 	began := t.e.clock.Now()
-	if out, ok := t.e.dead.Get(t.lane); ok && began.Before(out.until) {
-		return nil, out.fail
+	if fail := t.e.silent(t.lane); fail != nil {
+		return nil, fail
 	}
 	t.patience = began.Add(3 * t.e.Connect)
 	c, fail := t.reach(ctx, domain, p)
-	if fail == nil {
-		t.e.dead.Drop(t.lane)
-		return c, nil
+	if fail != nil {
+		t.e.noteSilence(ctx, t.lane, began, t.e.Connect, fail)
+		return nil, fail
 	}
-	if now := t.e.clock.Now(); now.Sub(began) >= t.e.Connect/2 && fail.silent && ctx.Err() == nil {
-		t.e.dead.Put(t.lane, &outage{now.Add(t.e.Connect), fail})
+	t.e.dead.Drop(t.lane)
+	return c, nil
+}
+
+// noteSilence remembers for a while that a lane or an address let us wait in
+// vain.
+func (e *Engine) noteSilence(ctx context.Context, what string, began time.Time, d time.Duration, fail *failure) {
+	if now := e.clock.Now(); fail.silent && now.Sub(began) >= e.Connect/2 && ctx.Err() == nil {
+		e.dead.Put(what, &outage{now.Add(d), fail})
 	}
-	return nil, fail
+}
+
+// silent returns how a lane or address failed if it let us wait lately.
+func (e *Engine) silent(what string) *failure {
+	out, ok := e.dead.Get(what)
+	if !ok || !e.clock.Now().Before(out.until) {
+		return nil
+	}
+	return out.fail
 }
 
 // tired reports whether no further host or address is to be tried.
@@ -63,13 +78,26 @@ func (t *wire) reach(ctx context.Context, domain string, p policy) (*conn, *fail
 		return nil, noRoute(domain, err)
 	}
 	var worst *failure
+	var last []target // addresses that let us wait lately
 	for _, h := range hosts[:min(len(hosts), maxHosts)] {
 		addrs, err := t.addresses(ctx, h)
 		if err != nil {
 			worst = later(worst, &failure{code: 450, enhanced: "4.4.3", text: "no address for " + h.Name + ": " + clip(err.Error()), mx: h.Name})
 			continue
 		}
-		c, fail := t.toHost(ctx, strings.TrimSuffix(h.Name, "."), t.e.Port, addrs, p)
+		for _, a := range addrs {
+			to := target{strings.TrimSuffix(h.Name, "."), a}
+			if t.e.silent(a.String()) != nil {
+				last = append(last, to)
+			} else if c, fail := t.try(ctx, to, p); fail == nil {
+				return c, nil
+			} else if worst = later(worst, fail); t.tired(ctx) {
+				return nil, worst
+			}
+		}
+	}
+	for _, to := range last {
+		c, fail := t.try(ctx, to, p)
 		if fail == nil {
 			return c, nil
 		}
@@ -78,6 +106,12 @@ func (t *wire) reach(ctx context.Context, domain string, p policy) (*conn, *fail
 		}
 	}
 	return nil, worst
+}
+
+// target is an address of an MX host.
+type target struct {
+	name string
+	addr netip.Addr
 }
 
 // later keeps the failure that says more: a refusal that another host did not
@@ -132,27 +166,19 @@ func interleave(v4, v6 []netip.Addr) []netip.Addr {
 	return out[:min(len(out), maxAddrs)]
 }
 
-// toHost opens a connection to one host. Opportunistic TLS that fails is
+// try opens a connection to one address. Opportunistic TLS that fails is
 // followed by one connection in the clear, as mail is not to wait for a
 // certificate nobody asked for.
-func (t *wire) toHost(ctx context.Context, name, port string, addrs []netip.Addr, p policy) (*conn, *failure) {
-	var worst *failure
-	for _, a := range addrs {
-		for _, plain := range []bool{false, true} {
-			c, fail := t.open(ctx, name, net.JoinHostPort(a.String(), port), p, plain, nil)
-			if fail == nil {
-				return c, nil
-			}
-			worst = later(worst, fail)
-			if !fail.tlsFailed() || p.require || t.tired(ctx) {
-				break
-			}
-		}
-		if t.tired(ctx) {
-			break
-		}
+func (t *wire) try(ctx context.Context, to target, p policy) (*conn, *failure) {
+	began, addr := t.e.clock.Now(), net.JoinHostPort(to.addr.String(), t.e.Port)
+	c, fail := t.open(ctx, to.name, addr, p, false, nil)
+	if fail != nil && fail.tlsFailed() && !p.require && !t.tired(ctx) {
+		c, fail = t.open(ctx, to.name, addr, p, true, nil)
 	}
-	return nil, worst
+	if fail != nil {
+		t.e.noteSilence(ctx, to.addr.String(), began, 10*t.e.Connect, fail)
+	}
+	return c, fail
 }
 
 const errTLS = "TLS handshake failed"

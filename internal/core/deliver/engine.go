@@ -72,7 +72,7 @@ type Engine struct {
 	buffers   *smtp.Buffers
 	signed    *recent.Map[int64, string]         // by message: signatures of those to several destinations
 	templates *recent.Map[int64, *mime.Template] // by message: compiled batches
-	dead      *recent.Map[string, *outage]       // by lane: destinations that let us wait in vain
+	dead      *recent.Map[string, *outage]       // by lane and address: what let us wait in vain
 	Stats     Stats
 }
 

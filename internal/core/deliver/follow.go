@@ -5,26 +5,27 @@ import (
 
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/core/queue"
 )
 
 // follow makes the event of a recipient's simulated reaction, in the shape the
 // real one has. Mailgun: opened, clicked and unsubscribed carry the message id
 // only; complained the headers.
-func follow(msg *message.Message, recipient string, t event.Type) *event.Event {
-	e := msg.Event(t, recipient)
-	d := &e.Doc
-	d.Envelope, d.Storage, d.Batch = nil, nil, nil
+func follow(msg *message.Message, d *queue.Delivery, t event.Type) *event.Event {
+	e := msg.EventFor(t, d.Recipient, d.Vars)
+	doc := &e.Doc
+	doc.Envelope, doc.Storage, doc.Batch = nil, nil, nil
 	if t == event.Complained {
 		return e
 	}
-	d.Flags = nil
-	d.Message = &event.Message{Headers: event.Headers{MessageID: msg.MessageID}, Attachments: []event.Attachment{}}
-	d.IP = "127.0.0.1"
-	d.Geolocation = &event.Geolocation{Country: "Unknown", Region: "Unknown", City: "Unknown"}
-	d.ClientInfo = &event.ClientInfo{ClientType: "browser", ClientOS: "Linux", DeviceType: "desktop", ClientName: "Simulated",
+	doc.Flags = nil
+	doc.Message = &event.Message{Headers: event.Headers{MessageID: msg.MessageID}, Attachments: []event.Attachment{}}
+	doc.IP = "127.0.0.1"
+	doc.Geolocation = &event.Geolocation{Country: "Unknown", Region: "Unknown", City: "Unknown"}
+	doc.ClientInfo = &event.ClientInfo{ClientType: "browser", ClientOS: "Linux", DeviceType: "desktop", ClientName: "Simulated",
 		UserAgent: "postroad dev (simulated)"}
 	if t == event.Clicked {
-		d.URL = "https://example.com/"
+		doc.URL = "https://example.com/"
 	}
 	return e
 }

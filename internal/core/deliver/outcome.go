@@ -109,12 +109,10 @@ func (o *outcome) classify(code int, enhanced, text string, rcpt bool) {
 // than that this message or sender is refused.
 func hardBounce(code int, enhanced string, rcpt bool) bool {
 	switch enhanced {
-	case "":
+	case "", "5.0.0":
 		return rcpt && (code == 550 || code == 551 || code == 553)
 	case "5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1":
 		return true
-	case "5.0.0":
-		return rcpt
 	}
 	return false
 }
@@ -128,12 +126,12 @@ func (e *Engine) events(msg *message.Message, o *outcome) []*event.Event {
 	case rejected:
 		t = event.Rejected
 	}
-	ev := msg.Event(t, o.d.Recipient)
+	ev := msg.EventFor(t, o.d.Recipient, o.d.Vars)
 	o.describe(&ev.Doc, msg, e.clock.Now())
 	ev.Detail = o.detail
 	out := []*event.Event{ev}
 	for _, a := range o.after {
-		out = append(out, follow(msg, o.d.Recipient, a))
+		out = append(out, follow(msg, o.d, a))
 	}
 	return out
 }

@@ -101,7 +101,7 @@ type UnsubscribeTracking struct {
 
 // Mailgun: the settings of a new domain, footers included.
 const (
-	defaultTTL        = 259200 // three days
+	DefaultTTL        = 259200 // three days, in seconds; stands for the server's retention
 	defaultPrefix     = "email"
 	defaultHTMLFooter = "\n<br>\n<p><a href=\"%unsubscribe_url%\">unsubscribe</a></p>\n"
 	defaultTextFooter = "\n\nTo unsubscribe click: <%unsubscribe_url%>\n\n"
@@ -116,7 +116,7 @@ const (
 func defaultSettings(name string) Settings {
 	return Settings{
 		SpamAction: "disabled", WebScheme: "http", WebPrefix: defaultPrefix,
-		SMTPLogin: postmaster + "@" + name, MessageTTL: defaultTTL, DKIMSelector: DefaultSelector,
+		SMTPLogin: postmaster + "@" + name, MessageTTL: DefaultTTL, DKIMSelector: DefaultSelector,
 		Tracking: Tracking{
 			Click:       ClickTracking{Active: ClickNo},
 			Unsubscribe: UnsubscribeTracking{HTMLFooter: defaultHTMLFooter, TextFooter: defaultTextFooter},

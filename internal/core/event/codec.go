@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -53,6 +54,18 @@ func (c *codec) unpack(b []byte) ([]byte, error) {
 		return nil, nil
 	}
 	return c.dec.DecodeAll(b, nil)
+}
+
+// encode writes a document as JSON in which < > & stay as they are: clients
+// show it, and addresses are full of them.
+func encode(d *Doc) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(d); err != nil {
+		return nil, fmt.Errorf("event document: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // open turns a row back into an event.

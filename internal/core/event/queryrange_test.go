@@ -6,6 +6,7 @@ import (
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
+	"postroad/internal/base/when"
 )
 
 func TestParseTime(t *testing.T) {
@@ -13,15 +14,15 @@ func TestParseTime(t *testing.T) {
 	for _, s := range []string{"Thu, 13 Oct 2011 18:02:00 +0000", "Thu, 13 Oct 2011 18:02:00 -0000", "Thu, 13 Oct 2011 18:02:00 GMT", "13 Oct 2011 18:02:00 UTC",
 		"Thu, 13 Oct 2011 13:02:00 CDT", "Thu, 13 Oct 2011 14:02:00 EDT", "Thu, 13 Oct 2011 20:02:00 +0200", "Thu, 13 Oct 2011 20:02:00  0200",
 		"1318528920", "1318528920.0", "1.31852892e9", "2011-10-13T18:02:00Z", "2011-10-13T20:02:00+02:00", " Thu, 13 Oct 2011 18:02:00 +0000 "} {
-		if got, ok := ParseTime(s); !ok || !got.Equal(want) {
+		if got, ok := when.Parse(s); !ok || !got.Equal(want) {
 			t.Errorf("%q: %v %v", s, got, ok)
 		}
 	}
-	if got, ok := ParseTime("1529704976.104692"); !ok || got.UnixMicro() != 1529704976104692 {
+	if got, ok := when.Parse("1529704976.104692"); !ok || got.UnixMicro() != 1529704976104692 {
 		t.Errorf("%v", got)
 	}
 	for _, s := range []string{"", "yesterday", "-1", "1e300", "NaN", "Inf", "99999999999999", "Thu, 99 Oct 2011 18:02:00 +0000", "1 Jan 1950 00:00:00 +0000"} {
-		if got, ok := ParseTime(s); ok {
+		if got, ok := when.Parse(s); ok {
 			t.Errorf("%q: %v", s, got)
 		}
 	}
@@ -65,7 +66,7 @@ func FuzzParseTime(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if at, ok := ParseTime(s); ok && (ids.Floor(at) < 0 || behind(at) <= ids.Floor(at)) {
+		if at, ok := when.Parse(s); ok && (ids.Floor(at) < 0 || behind(at) <= ids.Floor(at)) {
 			t.Errorf("%q is %v", s, at)
 		}
 	})

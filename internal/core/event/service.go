@@ -3,7 +3,6 @@ package event
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -61,9 +60,9 @@ func (s *Service) Seal(e *Event) error {
 	if d.Recipient != "" && d.RecipientDom == "" {
 		d.RecipientDom = d.Recipient[strings.LastIndexByte(d.Recipient, '@')+1:]
 	}
-	text, err := json.Marshal(d)
+	text, err := encode(d)
 	if err != nil {
-		return fmt.Errorf("event document: %w", err)
+		return err
 	}
 	e.text, e.sealed = text, s.codec.pack(text)
 	e.sealedDetail = s.codec.pack([]byte(e.Detail))

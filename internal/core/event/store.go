@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"sync"
@@ -100,6 +101,17 @@ func partitions(tx *db.Tx) ([]Day, error) {
 	return out, err
 }
 
+// Last returns the highest event id in use, 0 when there is none.
+func Last(tx *db.Tx) (int64, error) {
+	list, err := partitions(tx)
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	var id sql.NullInt64
+	err = tx.QueryRow("SELECT MAX(id) FROM " + list[len(list)-1].table()).Scan(&id)
+	return id.Int64, err
+}
+
 // DropBefore drops the partitions that end before t and returns how many.
 func (s *Service) DropBefore(ctx context.Context, t time.Time) (int, error) {
 	n := 0
@@ -141,6 +153,40 @@ func (s *Service) OfMessage(ctx context.Context, messageID int64) ([]*Event, err
 			}
 			if err := s.scan(tx, &out, "SELECT id, domain_id, message, doc, detail FROM "+d.table()+" WHERE message = ? ORDER BY id", messageID); err != nil {
 				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// OfMessages returns the events of several stored messages by message, oldest
+// first, without the conversations.
+func (s *Service) OfMessages(ctx context.Context, messageIDs []int64) (map[int64][]*Event, error) {
+	out := make(map[int64][]*Event, len(messageIDs))
+	if len(messageIDs) == 0 {
+		return out, nil
+	}
+	args := make([]any, len(messageIDs))
+	for i, id := range messageIDs {
+		args[i] = id
+	}
+	first := DayOf(slices.Min(messageIDs))
+	err := s.db.Read(ctx, func(tx *db.Tx) error {
+		list, err := partitions(tx)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if d < first {
+				continue
+			}
+			var found []*Event
+			if err := s.scan(tx, &found, "SELECT id, domain_id, message, doc, NULL FROM "+d.table()+" WHERE message IN "+db.Marks(len(args))+" ORDER BY id", args...); err != nil {
+				return err
+			}
+			for _, e := range found {
+				out[e.MessageID] = append(out[e.MessageID], e)
 			}
 		}
 		return nil

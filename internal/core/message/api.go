@@ -145,6 +145,9 @@ func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d
 		r.digest("path", "", []byte(req.Path))
 		sub.BodyHash = [sha256.Size]byte(r.hash.Sum(nil))
 	}
+	if r.notFiles != "" {
+		req.SetHeader("X-Hint", "ignored "+r.notFiles+": it is not a file; send it as a multipart part with a filename")
+	}
 	if len(d.unknown) > 0 {
 		req.SetHeader("X-Hint", "ignored unknown options: "+shorten(strings.Join(d.unknown, ", "), 200))
 	}

@@ -2,6 +2,7 @@ package message
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,14 +83,12 @@ func (s *Service) listMessages(ctx context.Context, in *listIn) (*listOut, error
 		return nil, err
 	}
 	out := &listOut{Items: []messageItem{}}
-	for _, m := range list {
-		if s.Hidden(m) {
-			continue
-		}
-		v, err := s.View(ctx, m)
-		if err != nil {
-			return nil, err
-		}
+	shown := slices.DeleteFunc(slices.Clone(list), s.Hidden)
+	views, err := s.Views(ctx, shown)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range views {
 		out.Items = append(out.Items, item(v, false))
 	}
 	if len(list) == in.Limit {
@@ -135,7 +134,7 @@ func (s *Service) Lookup(ctx context.Context, accountID, id string) (*Message, e
 	case perr == nil && row > 0:
 		m, err = s.ByID(ctx, row)
 	case strings.Contains(id, "@"):
-		m, err = s.one(ctx, "WHERE m.message_id = ? AND m.id > 0 ORDER BY m.id DESC LIMIT 1", strings.Trim(id, "<>"))
+		m, err = s.one(ctx, "WHERE m.message_id = ? AND (? = '' OR m.account_id = ?) ORDER BY m.id DESC LIMIT 1", strings.Trim(id, "<>"), accountID, accountID)
 	default:
 		m, err = s.one(ctx, "WHERE m.storage_key = ?", id)
 	}
@@ -165,7 +164,11 @@ func recipient(r *RecipientView, full bool) recipientItem {
 	if !r.NextTry.IsZero() {
 		out.NextTry = &r.NextTry
 	}
-	if r.Last != nil && r.Last.Doc.DeliveryStatus != nil {
+	switch {
+	case r.Last == nil:
+	case r.Last.Doc.Reject != nil:
+		out.Message = r.Last.Doc.Reject.Description
+	case r.Last.Doc.DeliveryStatus != nil:
 		out.Code, out.Message = r.Last.Doc.DeliveryStatus.Code, r.Last.Doc.DeliveryStatus.Message
 	}
 	if full {

@@ -15,13 +15,13 @@ import (
 // fromParts makes a submission of a form of message parts.
 func fromParts(r *form, dom *domain.Domain, now time.Time) (*draft, error) {
 	d := newDraft(dom, now, "http")
+	if err := d.sender(r); err != nil { // Mailgun: an empty request lacks from before to
+		return nil, err
+	}
 	if err := d.recipients(r); err != nil {
 		return nil, err
 	}
 	if err := d.options(r); err != nil {
-		return nil, err
-	}
-	if err := d.sender(r); err != nil {
 		return nil, err
 	}
 	parts, err := bodyParts(r, d.sub.Meta.Options.Template)

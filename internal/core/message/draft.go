@@ -140,7 +140,7 @@ func (d *draft) templateOption(name, value string) error {
 		if err := json.Unmarshal([]byte(value), &m); err != nil {
 			return errs.New(errs.Invalid, "'t:variables' parameter is not a valid JSON")
 		}
-		o.TemplateVariables = value
+		o.TemplateVariables = string(compactJSON(json.RawMessage(value))) // one line: it becomes a header field
 	case "version":
 		o.TemplateVersion = strings.ToLower(value)
 	case "text":

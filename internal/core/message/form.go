@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"hash"
 	"io"
 	"mime"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/op"
@@ -21,16 +21,17 @@ type pair struct{ name, value string }
 
 // form is a send request as it was sent: fields in order, files apart.
 type form struct {
-	fields  []pair // without the Rails style []
-	files   []imime.File
-	inline  []imime.File
-	message []byte // the MIME of messages.mime
-	isFile  bool   // whether message came as a file
-	options int    // bytes of o:, h:, v: and t: names and values
-	hash    hash.Hash
-	size    int64
-	memory  *memory
-	held    int64 // of memory
+	fields   []pair // without the Rails style []
+	files    []imime.File
+	inline   []imime.File
+	message  []byte // the MIME of messages.mime
+	isFile   bool   // whether message came as a file
+	notFiles string // attachment or inline that came as text: no file, ignored
+	options  int    // bytes of o:, h:, v: and t: names and values
+	hash     hash.Hash
+	size     int64
+	memory   *memory
+	held     int64 // of memory
 }
 
 // maxKept bounds what is remembered of a request for the panel.
@@ -50,7 +51,7 @@ func readForm(f op.Form, limit int64, m *memory) (*form, error) {
 	r := &form{hash: sha256.New(), memory: m}
 	for {
 		field, err := f.Next()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // not errors.Is: a body that breaks off is no end
 			return r, nil
 		}
 		if err == nil {
@@ -95,8 +96,12 @@ func (r *form) take(field op.Field, limit int64) error {
 	name := strings.TrimSuffix(field.Name, "[]")
 	r.digest(name, field.Filename, data)
 	switch {
+	case field.IsFile && field.Filename == "" && len(data) == 0:
+		return nil // the file input of a form in which none was chosen
 	case name == "message":
 		r.message, r.isFile = data, field.IsFile
+	case field.IsFile && len(r.files)+len(r.inline) >= MaxFiles:
+		return errs.New(errs.Invalid, "Too many attachments, max is %d", MaxFiles)
 	case field.IsFile && name == "attachment":
 		r.files = append(r.files, file(field, data))
 	case field.IsFile && name == "inline":
@@ -106,6 +111,9 @@ func (r *form) take(field op.Field, limit int64) error {
 	case field.IsFile:
 		return errs.New(errs.Invalid, "'%s' parameter may not be a file", shorten(name, 60))
 	default:
+		if (name == "attachment" || name == "inline") && len(data) > 0 {
+			r.notFiles = name
+		}
 		return r.text(name, data)
 	}
 	return nil
@@ -114,6 +122,9 @@ func (r *form) take(field op.Field, limit int64) error {
 func (r *form) text(name string, data []byte) error {
 	if bytes.IndexByte(data, 0) >= 0 || strings.IndexByte(name, 0) >= 0 {
 		return errs.New(errs.Invalid, "'%s' parameter contains a NUL byte", shorten(strings.ReplaceAll(name, "\x00", ""), 60))
+	}
+	if !utf8.Valid(data) {
+		return errs.New(errs.Invalid, "parameter %s is not valid UTF-8", shorten(strings.ToValidUTF8(name, "?"), 60))
 	}
 	if len(name) > 2 && name[1] == ':' && strings.IndexByte("ohvt", name[0]) >= 0 {
 		if r.options += len(name) + len(data); r.options > MaxOptions {
@@ -182,10 +193,10 @@ func (r *form) kept() [][2]string {
 		}
 		out = append(out, [2]string{shorten(p.name, 100), shorten(p.value, maxKeptValue)})
 	}
-	for _, f := range r.files {
+	for _, f := range r.files[:min(len(r.files), maxKeptFields)] {
 		out = append(out, [2]string{"attachment", describe(f)})
 	}
-	for _, f := range r.inline {
+	for _, f := range r.inline[:min(len(r.inline), maxKeptFields)] {
 		out = append(out, [2]string{"inline", describe(f)})
 	}
 	return out

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func fromSMTP(raw []byte, rcpts []addr.Address, dom *domain.Domain, now time.Tim
 // MIME that is stored: own headers removed or added, the rest untouched.
 func (d *draft) content(raw []byte) error {
 	raw = mime.NormalizeCRLF(raw)
-	if strings.IndexByte(string(raw), 0) >= 0 {
+	if bytes.IndexByte(raw, 0) >= 0 {
 		return errs.New(errs.Invalid, "the message contains a NUL byte")
 	}
 	fields, _, err := mime.ScanHeader(raw)

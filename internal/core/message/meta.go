@@ -140,11 +140,15 @@ func (m *Message) headers() event.Headers {
 	return event.Headers{To: m.Meta.To, MessageID: m.MessageID, From: m.Meta.From, Subject: m.Meta.Subject}
 }
 
+// maxEventFiles bounds the attachments an event lists: there is an event per
+// recipient.
+const maxEventFiles = 100
+
 func (m *Message) attachments() []event.Attachment {
 	if m.Meta.Attachments == nil {
 		return []event.Attachment{}
 	}
-	return m.Meta.Attachments
+	return m.Meta.Attachments[:min(len(m.Meta.Attachments), maxEventFiles)]
 }
 
 // Lookup returns the values of %recipient...% placeholders by their names

@@ -2,13 +2,13 @@ package message
 
 import (
 	"encoding/json"
-	"net/mail"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/when"
 )
 
 // maxTags and maxTagLen bound tags. Mailgun: 128 ASCII characters; tags beyond
@@ -173,13 +173,9 @@ func dkimName(value string) (string, error) {
 
 // deliveryTime reads an RFC 2822 date or epoch seconds. A past time means now.
 func deliveryTime(value string, b bounds) (int64, error) {
-	t, err := mail.ParseDate(value)
-	if err != nil {
-		sec, ferr := strconv.ParseFloat(value, 64)
-		if ferr != nil || sec < 0 || sec > 1e11 {
-			return 0, errs.New(errs.Invalid, "%s is not an RFC-2822 compliant date", shorten(value, 80))
-		}
-		t = time.UnixMicro(int64(sec * 1e6))
+	t, ok := when.Parse(value)
+	if !ok {
+		return 0, errs.New(errs.Invalid, "%s is not an RFC-2822 compliant date", shorten(value, 80))
 	}
 	if t.After(b.now.Add(b.schedule)) {
 		return 0, errs.New(errs.Invalid, "invalid delivery time: at most %s ahead", b.schedule)
@@ -276,7 +272,7 @@ func (v *variables) header(value string) error {
 		return errs.New(errs.Invalid, "'X-Mailgun-Variables' header is not a valid JSON")
 	}
 	for name, raw := range m {
-		v.put(name, raw)
+		v.put(name, compactJSON(raw))
 	}
 	return nil
 }
@@ -286,7 +282,10 @@ const maxUserVariables = 4096
 
 // forEvents returns the object events carry.
 func (v *variables) forEvents() json.RawMessage {
-	raw := v.object()
+	return cutVariables(v.object())
+}
+
+func cutVariables(raw json.RawMessage) json.RawMessage {
 	if len(raw) > maxUserVariables {
 		return json.RawMessage(`"Could not load user-variables. They were either truncated or invalid JSON"`)
 	}

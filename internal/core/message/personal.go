@@ -3,7 +3,9 @@ package message
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
+	"postroad/internal/core/event"
 	"postroad/internal/mail/mime"
 )
 
@@ -76,4 +78,52 @@ func (m *Message) SubjectFor(recipient string) string {
 		return m.Meta.Subject
 	}
 	return mime.Expand(m.Meta.Subject, lookup)
+}
+
+// EventFor is Event about one delivery, whose variables are in vars ("" where
+// only the recipient is known). Of a batch it shows that recipient's copy: the
+// To and the subject it has, and user variables with its values in place.
+// Mailgun: programs tell the recipients of a batch apart by v:id=%recipient.id%.
+func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
+	e := m.Event(t, recipient)
+	if !m.Meta.Batch {
+		return e
+	}
+	v, err := ParseVars(vars, recipient)
+	if kept, ok := m.Meta.Vars[recipient]; vars == "" && ok {
+		v = kept
+	}
+	lookup, lerr := v.Lookup()
+	if err != nil || lerr != nil {
+		return e // variables were parsed when they came in; the event counts more
+	}
+	h := &e.Doc.Message.Headers
+	h.To = v.To
+	h.Subject = shorten(mime.Expand(h.Subject, bounded(lookup, 998)), 998)
+	e.Doc.UserVariables = expandVariables(e.Doc.UserVariables, bounded(lookup, maxUserVariables+1))
+	return e
+}
+
+// bounded cuts values at n bytes: a large value in many places must not grow
+// into gigabytes only to be shortened.
+func bounded(lookup mime.Lookup, n int) mime.Lookup {
+	return func(name string) (string, bool) {
+		v, ok := lookup(name)
+		return strings.ToValidUTF8(v[:min(len(v), n)], ""), ok
+	}
+}
+
+// expandVariables puts values into the strings of a JSON object.
+func expandVariables(raw json.RawMessage, lookup mime.Lookup) json.RawMessage {
+	if !mime.HasPlaceholder(string(raw)) {
+		return raw
+	}
+	return cutVariables([]byte(mime.Expand(string(raw), func(name string) (string, bool) {
+		v, ok := lookup(name)
+		b, err := json.Marshal(v)
+		if !ok || err != nil {
+			return "", false
+		}
+		return string(b[1 : len(b)-1]), true // inside the quotes of the string it stands in
+	})))
 }

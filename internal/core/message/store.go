@@ -159,6 +159,7 @@ func (s *Service) Neighbours(ctx context.Context, m *Message) (older, newer int6
 // DeleteAll ends the retention of every message of the account.
 func (s *Service) DeleteAll(ctx context.Context, accountID string) error {
 	return s.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.AfterCommit(s.cache.Clear)
 		_, err := tx.Exec("UPDATE message SET expires_at = ? WHERE account_id = ? AND expires_at > ?", tx.Now-1, accountID, tx.Now)
 		return err
 	})

@@ -11,7 +11,6 @@ import (
 	"postroad/internal/base/errs"
 	"postroad/internal/base/op"
 	"postroad/internal/core/account"
-	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/mime"
 )
@@ -179,10 +178,24 @@ func (s *Service) Resend(ctx context.Context, m *Message, raw []byte, to []strin
 	sub.Caller, sub.MIME, sub.MessageID, sub.Meta = caller, raw, m.MessageID, m.Meta
 	sub.Meta.Recipients, sub.Meta.Options.DeliveryTime = recipients, 0
 	sub.Meta.To = shorten(addr.Join(d.to), 1000)
+	sub.keepVars(m.Meta.Vars)
 	sub.Meta.KeyID, sub.Meta.RemoteIP, sub.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
 	sub.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP, UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
 	out, _, err := s.Submit(ctx, sub)
 	return out, err
+}
+
+// keepVars gives the recipients of a batch sent again the variables they had.
+// The copies of others are personal to nobody.
+func (s *Submission) keepVars(old map[string]Vars) {
+	if !s.Meta.Batch {
+		return
+	}
+	for i := range s.Recipients {
+		r := &s.Recipients[i]
+		r.Vars = old[r.Address].Vars
+	}
+	s.Meta.Vars = keptVars(s.Recipients)
 }
 
 func (s *Service) deleteStored(ctx context.Context, in *storedIn) (*op.Message, error) {
@@ -196,8 +209,8 @@ func (s *Service) deleteStored(ctx context.Context, in *storedIn) (*op.Message, 
 // Delete ends the retention of a stored message now. What is still on its way
 // is delivered: the body goes when no delivery needs it.
 func (s *Service) Delete(ctx context.Context, m *Message) error {
-	s.cache.Drop(m.ID)
 	return s.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.AfterCommit(func() { s.cache.Drop(m.ID) })
 		_, err := tx.Exec("UPDATE message SET expires_at = ? WHERE id = ?", tx.Now-1, m.ID)
 		return err
 	})
@@ -249,7 +262,7 @@ func (s *Service) deleteEnvelopes(ctx context.Context, in *domainIn) (*op.Messag
 		return nil, err
 	}
 	err = s.DB.Write(ctx, func(tx *db.Tx) error {
-		n, err := queue.CancelDomain(tx, dom.ID)
+		n, err := s.Queue.CancelDomain(tx, dom.ID)
 		s.Logger.Info("envelopes deleted", "domain", dom.Name, "deliveries", n)
 		return err
 	})

@@ -29,6 +29,8 @@ import (
 const (
 	MaxRecipients = 1000
 	MaxOptions    = 16 << 10
+	MaxFiles      = 1000   // attachments and inline files
+	MaxDeliveries = 10_000 // copies one request makes: a batch multiplies to with cc and bcc
 	idemFor       = 24 * time.Hour
 )
 
@@ -95,6 +97,15 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 			return nil, false, err
 		}
 	}
+	if err := s.check(ctx, sub); err != nil {
+		return nil, false, err
+	}
+	if sub.IdempotencyKey != "" { // most repetitions end here, before anything is written
+		id, err := s.replayed(ctx, sub)
+		if err != nil || id != "" {
+			return &Message{MessageID: id}, true, err
+		}
+	}
 	m = s.prepare(sub)
 	if m.Blob, err = s.Blobs.Append(ctx, sub.MIME); err != nil {
 		return nil, false, storageError(err)
@@ -136,6 +147,36 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 	return m, false, nil
 }
 
+// check refuses what would be too much, and a domain that was deleted while the
+// message was on its way in.
+func (s *Service) check(ctx context.Context, sub *Submission) error {
+	copies, to := 0, 0
+	for _, r := range sub.Recipients {
+		if r.Copy {
+			copies++
+		} else {
+			to++
+		}
+	}
+	if sub.Meta.Batch && to*(1+copies) > MaxDeliveries {
+		return errs.New(errs.Invalid, "Too many recipients: with cc and bcc this batch makes %d messages, max is %d", to*(1+copies), MaxDeliveries)
+	}
+	_, err := s.Domains.ByID(ctx, sub.Domain.ID)
+	if errs.Is(err, errs.NotFound) {
+		return errs.New(errs.Unauthorized, "Forbidden").WithHint("domain %s was deleted", sub.Domain.Name)
+	}
+	return err
+}
+
+// replayed returns the message id of an earlier use of the idempotency key.
+func (s *Service) replayed(ctx context.Context, sub *Submission) (id string, err error) {
+	err = s.DB.Read(ctx, func(tx *db.Tx) error {
+		id, err = earlierUse(tx, sub)
+		return err
+	})
+	return id, err
+}
+
 // storageError tells a client to come back when the store is full or failing;
 // errors with a public face pass.
 func storageError(err error) error {
@@ -158,7 +199,7 @@ func (s *Service) prepare(sub *Submission) *Message {
 	}
 	m.Sender = returnPath(m.ID, sub.Domain.Name)
 	ttl := s.Retention
-	if sub.Domain.Settings.MessageTTL > 0 {
+	if t := sub.Domain.Settings.MessageTTL; t > 0 && t != domain.DefaultTTL {
 		ttl = time.Duration(sub.Domain.Settings.MessageTTL) * time.Second
 	}
 	m.ExpiresAt = now.Add(ttl)
@@ -232,7 +273,7 @@ func domainPart(mailbox string) string {
 func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery) ([]*event.Event, error) {
 	out := make([]*event.Event, 0, len(list))
 	for _, d := range list {
-		e := m.Event(event.Accepted, d.Recipient)
+		e := m.EventFor(event.Accepted, d.Recipient, d.Vars)
 		e.Doc.Method = m.Meta.Method
 		e.Doc.APIKeyID = m.Meta.KeyID
 		e.Doc.OriginatingIP = m.Meta.RemoteIP
@@ -252,10 +293,20 @@ func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery) ([]*event.E
 // seenBefore looks the idempotency key up and, when it is new, records it. It
 // returns the message id of the first use.
 func (s *Service) seenBefore(tx *db.Tx, sub *Submission, m *Message) (string, error) {
-	id, hash, err := findIdempotent(tx, m.AccountID, sub.IdempotencyKey)
+	id, err := earlierUse(tx, sub)
+	if err != nil || id != "" {
+		return id, err
+	}
+	return "", insertIdempotent(tx, m.AccountID, sub.IdempotencyKey, sub.BodyHash[:], m.MessageID, tx.Now+idemFor.Microseconds())
+}
+
+// earlierUse returns the message id of an earlier use of the key, "" when there
+// is none; a different request with the same key is a conflict.
+func earlierUse(tx *db.Tx, sub *Submission) (string, error) {
+	id, hash, err := findIdempotent(tx, sub.Domain.AccountID, sub.IdempotencyKey)
 	switch {
 	case errors.Is(err, db.ErrNoRows):
-		return "", insertIdempotent(tx, m.AccountID, sub.IdempotencyKey, sub.BodyHash[:], m.MessageID, tx.Now+idemFor.Microseconds())
+		return "", nil
 	case err != nil:
 		return "", fmt.Errorf("idempotency: %w", err)
 	case string(hash) != string(sub.BodyHash[:]):

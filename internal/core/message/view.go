@@ -52,10 +52,8 @@ type View struct {
 // View gathers a message's events and what is left of it in the queue.
 func (s *Service) View(ctx context.Context, m *Message) (*View, error) {
 	v := &View{Message: m}
-	var err error
-	if v.Events, err = s.Events.OfMessage(ctx, m.ID); err != nil {
-		return nil, err
-	}
+	// The queue first: a delivery that finishes in between is then seen as both,
+	// never as neither.
 	var waiting []*queue.Delivery
 	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
 		waiting, err = queue.OfMessage(tx, m.ID)
@@ -63,8 +61,38 @@ func (s *Service) View(ctx context.Context, m *Message) (*View, error) {
 	}); err != nil {
 		return nil, err
 	}
+	var err error
+	if v.Events, err = s.Events.OfMessage(ctx, m.ID); err != nil {
+		return nil, err
+	}
 	v.gather(waiting, s.clock.Now())
 	return v, nil
+}
+
+// Views is View for a list, without the conversations, in a fixed number of
+// queries.
+func (s *Service) Views(ctx context.Context, list []*Message) ([]*View, error) {
+	ids := make([]int64, len(list))
+	for i, m := range list {
+		ids[i] = m.ID
+	}
+	var waiting map[int64][]*queue.Delivery
+	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		waiting, err = queue.OfMessages(tx, ids)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	events, err := s.Events.OfMessages(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*View, len(list))
+	for i, m := range list {
+		out[i] = &View{Message: m, Events: events[m.ID]}
+		out[i].gather(waiting[m.ID], s.clock.Now())
+	}
+	return out, nil
 }
 
 func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
@@ -94,7 +122,9 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 		}
 	}
 	for i := range v.Recipients {
-		if r := &v.Recipients[i]; r.Status == StatusAccepted && !queued[r.Address] && now.Sub(v.CreatedAt) > time.Minute {
+		// Without events nothing is known: they are kept for less long than some
+		// messages.
+		if r := &v.Recipients[i]; r.Status == StatusAccepted && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
 	}

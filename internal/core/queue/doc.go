@@ -13,8 +13,9 @@
 //
 // A lane is a destination. Each lane has its own bounded share of the window
 // and of the sessions, so a slow or dead destination fills its own share and
-// nothing else: a lane takes more room only while it holds less than a quarter
-// of what is free, which leaves room for the next one however many are stuck.
+// nothing else: the less room is free the less a lane may take of it, so that
+// there is some for the next one however many are stuck. The last quarter of
+// the sessions is for lanes that have none.
 // Retries get at most half of any share, so that a storm of them does not keep
 // new mail out. When all sessions are taken, lanes without one get the place
 // of a lane with several, and time is shared between lanes with one each.

@@ -78,13 +78,23 @@ func (q *Queue) staff(l *Lane, n int) {
 			q.rouse(l.idle[len(l.idle)-1])
 		case l.sessions >= max(1, q.opt.LaneSessions(l.Name)):
 			return
-		case q.sessions < q.opt.Sessions:
+		case q.place(l):
 			q.start(l)
 		default:
 			q.enqueue(l)
 			return
 		}
 	}
+}
+
+// place reports whether there is a session for l. The last quarter is for
+// lanes without one.
+func (q *Queue) place(l *Lane) bool {
+	most := q.opt.Sessions
+	if l.sessions > 0 {
+		most -= most / 4
+	}
+	return q.sessions < most
 }
 
 // enqueue puts l in turn for a session and asks an idle one of another lane to
@@ -139,7 +149,7 @@ func (q *Queue) ended(l *Lane) {
 	defer q.mu.Unlock()
 	q.sessions--
 	l.sessions--
-	for q.sessions < q.opt.Sessions && q.ctx != nil {
+	for q.ctx != nil {
 		w := q.next()
 		if w == nil {
 			break
@@ -155,10 +165,11 @@ func (q *Queue) ended(l *Lane) {
 	q.tidy(l)
 }
 
-// next takes the lane whose turn it is out of the line.
+// next takes the lane whose turn it is out of the line, if it can have a
+// session.
 func (q *Queue) next() *Lane {
 	for _, line := range []*[]*Lane{&q.hungry, &q.wanting} {
-		if len(*line) > 0 {
+		if len(*line) > 0 && q.place((*line)[0]) {
 			l := (*line)[0]
 			*line = (*line)[1:]
 			l.queued = false

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	heartbeat  = 10 * time.Second // how often a node says that it lives
-	staleAfter = time.Minute      // silence after which its deliveries are set free
+	heartbeat   = 10 * time.Second // how often a node says that it lives
+	silentBeats = 6                // how many of ours without one of its own make it dead
 )
 
-// peer is another node as this one has seen it. Its silence is measured on our
-// own clock from when its heartbeat last changed, so that neither a clock that
-// is set nor clocks that differ make a living node look dead.
+// peer is another node as this one has seen it. Its silence is measured in our
+// own heartbeats, so that neither a clock that is set, nor clocks that differ,
+// nor a pause of this program makes a living node look dead.
 type peer struct {
-	seenAt  int64     // its heartbeat, by its own clock
-	changed time.Time // by ours
+	seenAt int64 // its heartbeat, by its own clock
+	missed int   // how often it has not changed since
 }
 
 // register makes this program a node and sets free what dead ones held. The
@@ -81,17 +81,18 @@ func (q *Queue) beat(ctx context.Context) error {
 	return q.reconcile(ctx)
 }
 
-// silent returns the nodes whose heartbeat has not changed for staleAfter.
+// silent returns the nodes that have missed too many heartbeats.
 func (q *Queue) silent(nodes []node) (dead []int64) {
-	now := q.clock.Now()
 	seen := map[int64]*peer{}
 	for _, n := range nodes {
 		p := q.peers[n.id]
 		if p == nil || p.seenAt != n.seenAt {
-			p = &peer{n.seenAt, now}
+			p = &peer{seenAt: n.seenAt}
+		} else {
+			p.missed++
 		}
 		seen[n.id] = p
-		if now.Sub(p.changed) >= staleAfter {
+		if p.missed >= silentBeats {
 			dead = append(dead, n.id)
 		}
 	}

@@ -42,7 +42,7 @@ type Options struct {
 	// whose database no other program uses).
 	Name         string
 	Window       int                   // deliveries held in memory; 0 means 20,000
-	LaneWindow   int                   // of these for one lane at most; 0 means a fifth
+	LaneWindow   int                   // of these for one lane at most; 0 means a sixth
 	Sessions     int                   // sessions in all; 0 means 256
 	LaneSessions func(lane string) int // sessions of one lane; nil means 20
 	Linger       time.Duration         // how long an idle session keeps its connection; 0 means 2 s
@@ -53,7 +53,7 @@ func (o Options) withDefaults() Options {
 		o.Window = 20000
 	}
 	if o.LaneWindow == 0 {
-		o.LaneWindow = max(1, o.Window/5)
+		o.LaneWindow = max(1, o.Window/6)
 	}
 	if o.Sessions == 0 {
 		o.Sessions = 256
@@ -78,7 +78,10 @@ type Queue struct {
 	clock clock.Clock
 	opt   Options
 	node  int64
-	peers map[int64]*peer // other nodes, as last seen; used by the loop only
+
+	// Of the loop only.
+	peers  map[int64]*peer // other nodes, as last seen
+	search time.Time       // when to look past the rows of full lanes again
 
 	mu       sync.Mutex
 	session  Session

@@ -11,6 +11,7 @@ const (
 	loadBatch = 2000             // deliveries claimed at a time
 	idleScan  = 30 * time.Second // scan at least this often, whatever the next due time
 	fullScan  = time.Second      // as long as something waits for room
+	maxPause  = 5 * time.Second  // between searches past the rows of full lanes
 )
 
 // Run hands deliveries to sessions until ctx ends, then waits for the sessions
@@ -32,15 +33,11 @@ func (q *Queue) loop(ctx context.Context) {
 	defer func() { stopBeat() }()
 	for ctx.Err() == nil {
 		q.expect(0)
-		began := q.clock.Now()
 		next, err := q.load(ctx)
 		if err != nil && ctx.Err() == nil {
 			q.log.Error("loading due deliveries", "error", err)
 			next = time.Second
 		}
-		// A scan over many rows that cannot be taken is dear: nine tenths of the
-		// time are left to others, whoever calls for the next one.
-		q.rest(ctx, 9*q.clock.Now().Sub(began))
 		q.expect(q.clock.Now().Add(next).UnixMicro())
 		timer, stop := q.clock.After(next)
 		select {
@@ -68,33 +65,35 @@ func (q *Queue) expect(at int64) {
 	q.mu.Unlock()
 }
 
-// rest waits for d if it is worth it.
-func (q *Queue) rest(ctx context.Context, d time.Duration) {
-	if d < 20*time.Millisecond {
-		return
-	}
-	c, stop := q.clock.After(min(d, 5*time.Second))
-	defer stop()
-	select {
-	case <-c:
-	case <-ctx.Done():
-	}
-}
-
 // load claims due deliveries while there is room and returns how long nothing
 // more can be claimed.
+//
+// While some lanes are full a claim has to look past their rows, which may be
+// many and all in vain. Nine tenths of the time it is not made: then only lanes
+// that have room again are filled, from rows that come first anyway.
 func (q *Queue) load(ctx context.Context) (time.Duration, error) {
 	for {
 		b := q.bounds()
 		if b.room <= 0 {
 			return fullScan, nil // a release wakes the loader
 		}
+		began := q.clock.Now()
+		if pause := q.search.Sub(began); b.tight() && pause > 0 {
+			b = bounds{room: b.room}
+			if n, err := q.claim(ctx, b); n == 0 || err != nil {
+				return min(pause, fullScan), err
+			}
+			continue
+		}
 		n, err := q.claim(ctx, b)
 		if err != nil {
 			return 0, err
 		}
 		if n == 0 {
-			return q.nextDue(ctx, b)
+			wait, err := q.nextDue(ctx, b)
+			now := q.clock.Now()
+			q.search = now.Add(min(9*now.Sub(began), maxPause))
+			return wait, err
 		}
 	}
 }
@@ -106,6 +105,9 @@ type bounds struct {
 	crowded   []string // lanes that take no retries
 	noRetries bool     // no lane takes any
 }
+
+// tight reports whether rows that are due may have to wait.
+func (b *bounds) tight() bool { return b.noRetries || len(b.full)+len(b.crowded) > 0 }
 
 func (q *Queue) bounds() bounds {
 	q.mu.Lock()
@@ -158,7 +160,7 @@ func (q *Queue) nextDue(ctx context.Context, b bounds) (time.Duration, error) {
 		return err
 	})
 	limit := idleScan
-	if b.noRetries || len(b.full)+len(b.crowded) > 0 {
+	if b.tight() {
 		limit = fullScan
 	}
 	if err != nil || at == 0 {

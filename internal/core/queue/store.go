@@ -124,6 +124,26 @@ func OfMessage(tx *db.Tx, messageID int64) (out []*Delivery, err error) {
 	return out, err
 }
 
+// OfMessages returns the unfinished deliveries of several messages by message.
+func OfMessages(tx *db.Tx, messageIDs []int64) (map[int64][]*Delivery, error) {
+	out := map[int64][]*Delivery{}
+	if len(messageIDs) == 0 {
+		return out, nil
+	}
+	args := make([]any, len(messageIDs))
+	for i, id := range messageIDs {
+		args[i] = id
+	}
+	err := tx.Each(func(r *sql.Rows) error {
+		d, err := scanDelivery(r)
+		if err == nil {
+			out[d.MessageID] = append(out[d.MessageID], d)
+		}
+		return err
+	}, selDelivery+"WHERE message_id IN "+db.Marks(len(args))+" ORDER BY id", args...)
+	return out, err
+}
+
 // CancelDomain removes the waiting deliveries of a domain: those not in the
 // hands of a session. It returns how many there were.
 func CancelDomain(tx *db.Tx, domainID int64) (int64, error) {

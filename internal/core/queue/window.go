@@ -1,17 +1,20 @@
 package queue
 
-// The window's room is shared by a dynamic threshold: a lane may take more
-// while it holds less than a quarter of what is free. One busy lane gets a
-// fifth of the window, and many get equal and smaller shares, with some room
-// always left for a lane that holds nothing.
+// The window's room is shared by dynamic thresholds on what is free. From the
+// upper half a lane may take while it holds less than half of what is free
+// there, so that a lone busy lane gets a sixth of the window. From the lower
+// half each lane gets little, and less the less is free: thousands of lanes
+// that are stuck leave some room for the next one.
 
-// room returns how many deliveries the lane may hold.
+// room returns how many deliveries a lane may hold when held are in the window.
 func (q *Queue) room(held int) int {
-	free := q.opt.Window - held
+	free, half := q.opt.Window-held, max(1, q.opt.Window/2)
 	if free <= 0 {
 		return 0
 	}
-	return min(q.opt.LaneWindow, max(1, free/4))
+	left := float64(min(free, half)) / float64(half)
+	basic := max(1, int(float64(q.opt.Window)/400*left*left))
+	return min(q.opt.LaneWindow, max((free-half)/2, basic))
 }
 
 // full reports whether the lane takes no more, and whether it takes no more

@@ -88,12 +88,12 @@ func allowOps(l *list) []op.Op {
 		return allowRemoved{"Allowlist address/domain has been removed", value}
 	}
 	return []op.Op{
-		op.New("GET", l.path(), op.Suppressions, op.Read, "List the allowlist", pager(l, viewAllowed)),
-		op.New("GET", l.path()+"/{value}", op.Suppressions, op.Read, "Get an allowlist entry", getter[valueIn](l, viewAllowed)),
-		op.New("POST", l.path(), op.Suppressions, op.Write, "Add addresses or domains to the allowlist", adder[addAllowedIn](l, one, many)).
+		op.New("GET", l.path(), op.Allowlist, op.Read, "List the allowlist", pager(l, viewAllowed)),
+		op.New("GET", l.path()+"/{value}", op.Allowlist, op.Read, "Get an allowlist entry", getter[valueIn](l, viewAllowed)),
+		op.New("POST", l.path(), op.Allowlist, op.Write, "Add addresses or domains to the allowlist", adder[addAllowedIn](l, one, many)).
 			WithDoc(addDoc + " Bounces of allowed addresses are not listed; a bounce that is listed already stays."),
-		op.New("DELETE", l.path()+"/{value}", op.Suppressions, op.Write, "Remove an allowlist entry", remover[valueIn](l, gone)),
-		op.New("DELETE", l.path(), op.Suppressions, op.Write, "Remove the whole allowlist",
+		op.New("DELETE", l.path()+"/{value}", op.Allowlist, op.Write, "Remove an allowlist entry", remover[valueIn](l, gone)),
+		op.New("DELETE", l.path(), op.Allowlist, op.Write, "Remove the whole allowlist",
 			clearer(l, "Allowlist addresses/domains for this domain have been removed")),
 	}
 }

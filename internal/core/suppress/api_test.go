@@ -357,7 +357,7 @@ func TestPermission(t *testing.T) {
 		}
 		for _, role := range []string{"admin", "basic", "developer", "support", "sending"} {
 			want := 401
-			if account.Allowed(role, op.Suppressions, o.Access) {
+			if account.Allowed(role, o.Group, o.Access) {
 				want = 404 // got as far as the domain
 			}
 			if w := a.send(role, o.Method, path, form, "address=a@example.com"); w.Code != want {

@@ -2,13 +2,11 @@ package suppress
 
 import (
 	"errors"
-	"math"
-	"net/mail"
 	"strconv"
 	"strings"
-	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/when"
 	"postroad/internal/mail/addr"
 )
 
@@ -99,42 +97,16 @@ func (e *Entry) cleanTag() *errs.Error {
 	return nil
 }
 
-// obsoleteZones are names with a meaning (RFC 5322 section 4.3) that net/mail
-// takes for UTC; hours from UTC.
-var obsoleteZones = map[string]time.Duration{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
-
-// maxEpoch is the last second of the year 9999.
-const maxEpoch = 253402300799
-
-// parseDate reads when an entry was made, in microseconds: RFC 2822, seconds
-// since 1970, or RFC 3339. Nothing, and the year 1 that clients written in Go
-// send for no date, is 0.
+// parseDate reads when an entry was made, in microseconds. Nothing, and the
+// year 1 that clients written in Go send for no date, is 0.
 func parseDate(text string) (int64, *errs.Error) {
 	text = strings.TrimSpace(text)
-	if text == "" {
+	if text == "" || strings.HasPrefix(text, "0001-") || strings.Contains(text, " 0001 ") {
 		return 0, nil
 	}
-	if sec, err := strconv.ParseFloat(text, 64); err == nil {
-		if math.IsNaN(sec) || math.Abs(sec) > maxEpoch {
-			return 0, badDate(text)
-		}
-		return int64(math.Round(sec * 1e6)), nil
-	}
-	if len(text) > 128 {
+	t, ok := when.Parse(text)
+	if !ok {
 		return 0, badDate(text)
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		t, err = mail.ParseDate(text)
-	}
-	if err != nil {
-		return 0, badDate(text)
-	}
-	if t.UTC().Year() <= 1 {
-		return 0, nil
-	}
-	if zone, offset := t.Zone(); offset == 0 {
-		t = t.Add(-obsoleteZones[zone] * time.Hour)
 	}
 	return t.UnixMicro(), nil
 }

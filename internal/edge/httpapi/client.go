@@ -11,7 +11,7 @@ import (
 // describe returns what an operation may know of r.
 func (a *API) describe(r *http.Request, w http.ResponseWriter) *op.Request {
 	peer := peerAddr(r.RemoteAddr)
-	trusted := a.trusts(peer)
+	trusted := trusts(a.cfg.TrustedProxies, peer)
 	req := &op.Request{
 		ID: requestID(), Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery,
 		UserAgent: r.UserAgent(), Header: r.Header.Get, SetHeader: w.Header().Set,
@@ -21,7 +21,7 @@ func (a *API) describe(r *http.Request, w http.ResponseWriter) *op.Request {
 		scheme = "https"
 	}
 	if trusted {
-		peer = a.forwardedFor(peer, r.Header.Values("X-Forwarded-For"))
+		peer = forwardedFor(a.cfg.TrustedProxies, peer, r.Header.Values("X-Forwarded-For"))
 		scheme, host = forwardedBase(r.Header, scheme, host)
 	}
 	req.BaseURL = scheme + "://" + host
@@ -41,11 +41,22 @@ func peerAddr(remote string) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-func (a *API) trusts(addr netip.Addr) bool {
+// ClientAddr returns the address of the client of r: the other end of the
+// connection, or what trusted proxies say of it. It is the zero Addr where there
+// is no address.
+func ClientAddr(proxies []netip.Prefix, r *http.Request) netip.Addr {
+	peer := peerAddr(r.RemoteAddr)
+	if trusts(proxies, peer) {
+		peer = forwardedFor(proxies, peer, r.Header.Values("X-Forwarded-For"))
+	}
+	return peer
+}
+
+func trusts(proxies []netip.Prefix, addr netip.Addr) bool {
 	if !addr.IsValid() {
 		return false
 	}
-	for _, p := range a.cfg.TrustedProxies {
+	for _, p := range proxies {
 		if p.Contains(addr) {
 			return true
 		}
@@ -55,7 +66,7 @@ func (a *API) trusts(addr netip.Addr) bool {
 
 // forwardedFor walks the chain of proxies from our side and returns the first
 // address that is not a trusted proxy: what lies beyond it may be invented.
-func (a *API) forwardedFor(peer netip.Addr, headers []string) netip.Addr {
+func forwardedFor(proxies []netip.Prefix, peer netip.Addr, headers []string) netip.Addr {
 	for i := len(headers) - 1; i >= 0; i-- {
 		hops := strings.Split(headers[i], ",")
 		for j := len(hops) - 1; j >= 0; j-- {
@@ -68,7 +79,7 @@ func (a *API) forwardedFor(peer netip.Addr, headers []string) netip.Addr {
 				return peer
 			}
 			peer = addr.Unmap().WithZone("")
-			if !a.trusts(peer) {
+			if !trusts(proxies, peer) {
 				return peer
 			}
 		}

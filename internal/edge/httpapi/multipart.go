@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"errors"
 	"io"
+	"mime"
 	"mime/multipart"
 	"strings"
 
@@ -59,13 +61,12 @@ func (f *multiForm) field(p *multipart.Part) (field op.Field, skip bool, err err
 	if f.count++; f.count > maxParts {
 		return field, false, errTooManyFields
 	}
-	name := p.FormName()
-	if name == "" {
-		return field, true, nil
+	name, filename, isFile, err := disposition(p.Header.Get("Content-Disposition"))
+	if err != nil || name == "" {
+		return field, true, err
 	}
 	field.ContentType = p.Header.Get("Content-Type")
-	field.Filename = p.FileName()
-	field.IsFile = field.Filename != "" || strings.Contains(strings.ToLower(p.Header.Get("Content-Disposition")), "filename")
+	field.Filename, field.IsFile = filename, isFile
 	if field.Name, err = cleanName(name); err != nil {
 		return field, false, err
 	}
@@ -81,6 +82,43 @@ func (f *multiForm) field(p *multipart.Part) (field op.Field, skip bool, err err
 		return field, false, nil
 	}
 	return f.textField(field)
+}
+
+// disposition reads the name of a part and whether, and under which name, it is
+// a file. Parts with neither a name nor a sign of one are no fields.
+func disposition(header string) (name, filename string, isFile bool, err error) {
+	kind, params, perr := mime.ParseMediaType(header)
+	if perr != nil && header != "" {
+		return looseDisposition(header)
+	}
+	if kind != "form-data" {
+		return "", "", false, nil
+	}
+	filename, isFile = params["filename"]
+	return params["name"], baseName(filename), isFile, nil
+}
+
+// looseDisposition reads what clients write that put a file name between
+// quotes without a look at it (PHP's Guzzle, older form-data of Node.js). A
+// part must not get lost for a quote in its name: the mail would go out
+// without it.
+func looseDisposition(header string) (name, filename string, isFile bool, err error) {
+	before, after, isFile := strings.Cut(header, `; filename="`)
+	_, name, _ = strings.Cut(before, `; name="`)
+	name, rest, ok := strings.Cut(name, `"`)
+	if !ok || name == "" || strings.TrimSpace(rest) != "" {
+		return "", "", false, errs.New(errs.Invalid, textMultipart).WithHint("a part has a Content-Disposition that cannot be read: %s", clip(header, 120))
+	}
+	after, _, _ = strings.Cut(after, `"; filename*=`)
+	if end := strings.LastIndexByte(after, '"'); end >= 0 {
+		after = after[:end]
+	}
+	return name, baseName(after), isFile, nil
+}
+
+// baseName takes off the directory some clients send.
+func baseName(s string) string {
+	return s[strings.LastIndexAny(s, `/\`)+1:]
 }
 
 func (f *multiForm) textField(field op.Field) (op.Field, bool, error) {
@@ -104,6 +142,9 @@ func (f *multiForm) phrase(err error) error {
 	}
 	if failed := f.body.failure(); failed != nil {
 		return failed
+	}
+	if errors.Is(err, io.EOF) { // no boundary, or none at the end; must not pass for the end of the form
+		return errs.New(errs.Invalid, textMultipart)
 	}
 	return errs.Wrap(errs.Invalid, err, textMultipart)
 }

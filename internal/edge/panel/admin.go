@@ -63,7 +63,9 @@ func (p *panel) replay(w http.ResponseWriter, r *http.Request) {
 		p.broken(w, r, err)
 		return
 	}
-	http.Redirect(w, r, withOutcome(localPath(r.PostForm.Get("back")), "replayed"), http.StatusSeeOther)
+	// The fragment lies within the call's details: browsers open them for it.
+	back := withOutcome(localPath(r.PostForm.Get("back")), "replayed") + "#" + url.PathEscape("in-call-"+r.PathValue("id"))
+	http.Redirect(w, r, back, http.StatusSeeOther)
 }
 
 // withOutcome adds the code of an outcome to the address of a page.

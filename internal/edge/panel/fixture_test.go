@@ -120,13 +120,13 @@ func (s *store) find(id string) (MessageDetail, error) {
 	return MessageDetail{}, fmt.Errorf("store: message: %w", ErrNotFound)
 }
 
-func (s *store) Message(_ context.Context, id string) (MessageDetail, error) {
+func (s *store) Message(_ context.Context, id, _ string) (MessageDetail, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.find(id)
 }
 
-func (s *store) Part(_ context.Context, id string, index int) (Part, []byte, error) {
+func (s *store) Part(_ context.Context, id, _ string, index int) (Part, []byte, error) {
 	m, err := s.find(id)
 	if err != nil {
 		return Part{}, nil, err
@@ -139,7 +139,7 @@ func (s *store) Part(_ context.Context, id string, index int) (Part, []byte, err
 	return Part{}, nil, ErrNotFound
 }
 
-func (s *store) Raw(_ context.Context, id string) ([]byte, error) {
+func (s *store) Raw(_ context.Context, id, _ string) ([]byte, error) {
 	if _, err := s.find(id); err != nil {
 		return nil, err
 	}

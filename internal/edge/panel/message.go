@@ -21,6 +21,9 @@ type messagePage struct {
 	Tabs       []tab
 	Recipients []recipientLink // empty if there is only one
 	Chosen     string          // recipient asked for, may be empty
+	AllURL     string          // of this view for all recipients
+	CopyOf     string          // whose copy the content is, if the copies differ and none was chosen
+	RawURL     string
 	Attempts   []attempt
 	Timeline   []moment
 	Attached   []Part
@@ -87,7 +90,8 @@ type option struct {
 const maxRaw = 256 << 10
 
 func (p *panel) message(w http.ResponseWriter, r *http.Request) {
-	m, err := p.Source.Message(r.Context(), r.PathValue("id"))
+	rcpt, asked := r.URL.Query().Get("rcpt"), r.URL.Query().Get("tab")
+	m, err := p.Source.Message(r.Context(), r.PathValue("id"), rcpt)
 	if err != nil {
 		p.broken(w, r, err)
 		return
@@ -98,9 +102,11 @@ func (p *panel) message(w http.ResponseWriter, r *http.Request) {
 	}
 	page := &messagePage{Frame: p.frame(w, r, title, "messages"), Message: m, URL: "/messages/" + url.PathEscape(m.ID)}
 	page.Frame.Live = true
-	page.choose(r.URL.Query().Get("rcpt"))
+	page.choose(rcpt, asked)
 	page.Finding = Verdict(m.Accepted, page.shown(), m.Events, p.Now())
-	page.tabs(r.URL.Query().Get("tab"))
+	page.tabs(asked)
+	page.RawURL = listURL(page.URL+"/raw", "rcpt", page.Chosen)
+	page.copyOf()
 	if err := p.fill(r.Context(), page, r.URL.Query()); err != nil {
 		p.broken(w, r, err)
 		return
@@ -108,8 +114,9 @@ func (p *panel) message(w http.ResponseWriter, r *http.Request) {
 	p.render(w, r, http.StatusOK, "message", page)
 }
 
-// choose narrows the page to one recipient if there are several.
-func (g *messagePage) choose(rcpt string) {
+// choose narrows the page to one recipient if there are several. The links to
+// the others keep the tab.
+func (g *messagePage) choose(rcpt, tab string) {
 	if len(g.Message.Recipients) < 2 {
 		return
 	}
@@ -119,7 +126,7 @@ func (g *messagePage) choose(rcpt string) {
 			g.Chosen = r.Address
 		}
 		g.Recipients = append(g.Recipients, recipientLink{Recipient: r, On: on, Result: words(lastAttempt(r)),
-			URL: listURL(g.URL, "rcpt", r.Address)})
+			URL: listURL(g.URL, "tab", tab, "rcpt", r.Address)})
 	}
 }
 
@@ -136,6 +143,18 @@ func (g *messagePage) shown() []Recipient {
 	return nil
 }
 
+// copyOf says whose copy is seen where nobody asked for one.
+func (g *messagePage) copyOf() {
+	switch g.Tab {
+	case "preview", "text", "headers", "raw", "attachments":
+		if g.Message.Personal && g.Chosen == "" && len(g.Recipients) > 0 {
+			g.CopyOf = g.Recipients[0].Address
+		}
+	}
+}
+
+// tabs lists the views. What happened comes first, except in dev mode, where
+// people look at the mail they made.
 func (g *messagePage) tabs(asked string) {
 	m := g.Message
 	attempts := 0
@@ -147,14 +166,20 @@ func (g *messagePage) tabs(asked string) {
 			g.Attached = append(g.Attached, p)
 		}
 	}
-	all := []tab{
-		{Name: "timeline", Title: "Timeline"}, {Name: "smtp", Title: "SMTP", Count: attempts},
+	happened := []tab{{Name: "timeline", Title: "Timeline"}, {Name: "smtp", Title: "SMTP", Count: attempts}}
+	content := []tab{
 		{Name: "preview", Title: "Preview"}, {Name: "text", Title: "Text"}, {Name: "headers", Title: "Headers"},
 		{Name: "raw", Title: "Raw"}, {Name: "attachments", Title: "Attachments", Count: len(g.Attached)},
+	}
+	around := []tab{
 		{Name: "webhooks", Title: "Webhooks", Count: len(m.Webhooks)}, {Name: "request", Title: "Request"},
 		{Name: "json", Title: "JSON"},
 	}
-	g.Tab = "timeline"
+	all := slices.Concat(happened, content, around)
+	if g.Frame.Dev {
+		all = slices.Concat(content, happened, around)
+	}
+	g.Tab = all[0].Name
 	for _, t := range all {
 		if t.Name == asked {
 			g.Tab = asked
@@ -164,7 +189,7 @@ func (g *messagePage) tabs(asked string) {
 		all[i].On = t.Name == g.Tab
 		all[i].URL = listURL(g.URL, "tab", t.Name, "rcpt", g.Chosen)
 	}
-	g.Tabs = all
+	g.Tabs, g.AllURL = all, listURL(g.URL, "tab", g.Tab)
 }
 
 // attached tells files from the bodies of the message itself.
@@ -248,7 +273,7 @@ func previewFor(g *messagePage, v url.Values) previewView {
 		}
 		return listURL(g.URL, "tab", "preview", "rcpt", g.Chosen, "width", width, "scheme", scheme, "remote", remote)
 	}
-	pv.Src = listURL(g.URL+"/preview", "scheme", pv.Scheme, "remote", remote)
+	pv.Src = listURL(g.URL+"/preview", "rcpt", g.Chosen, "scheme", pv.Scheme, "remote", remote)
 	pv.Load = view(width, pv.Scheme, "1")
 	pv.Options = []option{
 		{"Desktop", view("", pv.Scheme, remote), !pv.Phone}, {"Phone", view("phone", pv.Scheme, remote), pv.Phone},
@@ -264,7 +289,7 @@ func previewFor(g *messagePage, v url.Values) previewView {
 }
 
 func (p *panel) fillRaw(ctx context.Context, g *messagePage) error {
-	b, err := p.Source.Raw(ctx, g.Message.ID)
+	b, err := p.Source.Raw(ctx, g.Message.ID, g.Chosen)
 	if err != nil {
 		return err
 	}

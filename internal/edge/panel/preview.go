@@ -43,7 +43,8 @@ func schemeName(s string) string {
 
 // preview serves the HTML of a mail, or its text if it has none.
 func (p *panel) preview(w http.ResponseWriter, r *http.Request) {
-	m, err := p.Source.Message(r.Context(), r.PathValue("id"))
+	rcpt := r.URL.Query().Get("rcpt")
+	m, err := p.Source.Message(r.Context(), r.PathValue("id"), rcpt)
 	if err != nil {
 		p.broken(w, r, err)
 		return
@@ -53,7 +54,7 @@ func (p *panel) preview(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Frame-Options", "SAMEORIGIN")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	rw := &rewriter{scheme: schemeName(r.URL.Query().Get("scheme")), inline: p.inliner(r.Context(), m)}
+	rw := &rewriter{scheme: schemeName(r.URL.Query().Get("scheme")), inline: p.inliner(r.Context(), m, rcpt)}
 	_, _ = w.Write([]byte(rw.rewrite(previewSource(m)))) // a lost reader needs no answer
 }
 
@@ -72,13 +73,13 @@ func previewSource(m MessageDetail) string {
 }
 
 // inliner resolves Content-IDs to data: URLs within the bounds.
-func (p *panel) inliner(ctx context.Context, m MessageDetail) func(string) string {
+func (p *panel) inliner(ctx context.Context, m MessageDetail, rcpt string) func(string) string {
 	done := map[string]string{}
 	left := maxImages
 	return func(cid string) string {
 		u, ok := done[cid]
 		if !ok {
-			u = p.dataURL(ctx, m, cid)
+			u = p.dataURL(ctx, m, rcpt, cid)
 			done[cid] = u
 		}
 		if len(u) > left {
@@ -89,12 +90,12 @@ func (p *panel) inliner(ctx context.Context, m MessageDetail) func(string) strin
 	}
 }
 
-func (p *panel) dataURL(ctx context.Context, m MessageDetail, cid string) string {
+func (p *panel) dataURL(ctx context.Context, m MessageDetail, rcpt, cid string) string {
 	for _, part := range m.Parts {
 		if part.ContentID == "" || part.ContentID != cid || part.Size > maxImage || imageType(part.ContentType) == "" {
 			continue
 		}
-		_, b, err := p.Source.Part(ctx, m.ID, part.Index)
+		_, b, err := p.Source.Part(ctx, m.ID, rcpt, part.Index)
 		if err != nil || len(b) > maxImage {
 			p.Logger.WarnContext(ctx, "inline image not shown", "message", m.ID, "part", part.Index, "error", err)
 			return ""
@@ -120,7 +121,7 @@ func imageType(contentType string) string {
 
 // raw serves the message as a file.
 func (p *panel) raw(w http.ResponseWriter, r *http.Request) {
-	b, err := p.Source.Raw(r.Context(), r.PathValue("id"))
+	b, err := p.Source.Raw(r.Context(), r.PathValue("id"), r.URL.Query().Get("rcpt"))
 	if err != nil {
 		p.broken(w, r, err)
 		return
@@ -135,7 +136,7 @@ func (p *panel) part(w http.ResponseWriter, r *http.Request) {
 		p.missing(w, r)
 		return
 	}
-	part, b, err := p.Source.Part(r.Context(), r.PathValue("id"), index)
+	part, b, err := p.Source.Part(r.Context(), r.PathValue("id"), r.URL.Query().Get("rcpt"), index)
 	if err != nil {
 		p.broken(w, r, err)
 		return

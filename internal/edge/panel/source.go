@@ -35,12 +35,14 @@ type Source interface {
 
 	// Messages lists messages, newest first, one row per recipient.
 	Messages(ctx context.Context, q Query) (MessagePage, error)
-	// Message returns everything known about one message.
-	Message(ctx context.Context, id string) (MessageDetail, error)
-	// Part returns one MIME part with its decoded content.
-	Part(ctx context.Context, id string, index int) (Part, []byte, error)
-	// Raw returns the message as it was or will be transmitted.
-	Raw(ctx context.Context, id string) ([]byte, error)
+	// Message returns everything known about one message. Its content is the
+	// copy made for the recipient rcpt; an empty rcpt, or one that is no
+	// recipient of the message, means the first.
+	Message(ctx context.Context, id, rcpt string) (MessageDetail, error)
+	// Part returns one MIME part of a recipient's copy with its decoded content.
+	Part(ctx context.Context, id, rcpt string, index int) (Part, []byte, error)
+	// Raw returns the message as it was or will be transmitted to rcpt.
+	Raw(ctx context.Context, id, rcpt string) ([]byte, error)
 	// DeleteMessage removes one message and its stored content.
 	DeleteMessage(ctx context.Context, id string) error
 	// ClearMessages removes every message. The panel offers it only in dev mode.
@@ -116,6 +118,7 @@ type MessageDetail struct {
 	Tags       []string
 	Size       int64  // octets
 	Via        string // how it came in: "HTTP API", "SMTP"
+	Personal   bool   // every recipient gets a copy of their own
 	Recipients []Recipient
 	Events     []Event // oldest first
 	Headers    [][2]string
@@ -137,6 +140,9 @@ type Recipient struct {
 	// Reason explains a status no attempt explains: the suppression that
 	// stopped it, the rule that rejected it.
 	Reason string
+	// Captured says that the message was kept here and nothing was sent: what
+	// happened after is simulated.
+	Captured bool
 }
 
 // Attempt is one try at delivering to one recipient.

@@ -58,8 +58,16 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 	f.Words, f.By = words(last), last.MX
 	switch r.Status {
 	case Captured:
-		f.Text = fmt.Sprintf("Captured for %s. It was not and will not be delivered.", r.Address)
-	case Delivered, Complained:
+		f.Words, f.By = "", "" // of a simulated refusal before
+		f.Text = fmt.Sprintf("Captured for %s. It was not and will not be delivered.", r.Address) + simulated(engagement(r, events))
+	case Complained:
+		if r.Captured {
+			f.Words, f.By = "", ""
+			f.Text = fmt.Sprintf("Captured for %s.", r.Address) + simulated(engagement(r, events))
+			break
+		}
+		fallthrough
+	case Delivered:
 		f.Text = delivered(accepted, r, last) + engagement(r, events) + "."
 	case Deferred:
 		f.Text = "Deferred: " + trouble(last, len(r.Attempts)) + "." + nextTry(r.NextTry, now)
@@ -68,7 +76,7 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 	case Expired:
 		f.Text = expired(accepted, r, last)
 	case Scheduled:
-		f.Text = "Scheduled: not yet due." + nextTry(r.NextTry, now)
+		f.Text = "Scheduled: not yet due." + strings.Replace(nextTry(r.NextTry, now), "Next try", "First attempt", 1)
 	case Suppressed:
 		f.Text = "Not sent: " + because(r.Reason, r.Address+" is on a suppression list") + "."
 	case Rejected:
@@ -77,6 +85,14 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 		f.Text = "Accepted; waiting for the first attempt." + nextTry(r.NextTry, now)
 	}
 	return f
+}
+
+// simulated marks what a captured message's recipient is said to have done.
+func simulated(did string) string {
+	if did == "" {
+		return ""
+	}
+	return " Simulated: " + strings.TrimPrefix(strings.TrimPrefix(did, "; "), "then ") + "."
 }
 
 func lastAttempt(r Recipient) Attempt {
@@ -216,8 +232,11 @@ func codes(a Attempt) string {
 }
 
 func noAnswer(a Attempt) string {
-	if a.MX == "" {
+	switch {
+	case a.MX == "":
 		return "no server could be reached"
+	case len(a.Transcript) > 0:
+		return "the conversation with " + a.MX + " broke off"
 	}
 	return "no answer from " + a.MX
 }

@@ -57,7 +57,7 @@ func TestVerdict(t *testing.T) {
 		{"suppressed", []Recipient{listed}, nil, "Not sent: it bounced on 2 Feb 2026.", Suppressed, "", ""},
 		{"suppressed, no reason", []Recipient{rcpt(Suppressed)}, nil, "Not sent: jane@example.org is on a suppression list.", Suppressed, "", ""},
 		{"rejected", []Recipient{rcpt(Rejected)}, nil, "Rejected on submission: no reason is recorded.", Rejected, "", ""},
-		{"scheduled", []Recipient{{Status: Scheduled, NextTry: now.Add(3 * time.Hour)}}, nil, "Scheduled: not yet due. Next try in 3 h.", Scheduled, "", ""},
+		{"scheduled", []Recipient{{Status: Scheduled, NextTry: now.Add(3 * time.Hour)}}, nil, "Scheduled: not yet due. First attempt in 3 h.", Scheduled, "", ""},
 		{"expired", []Recipient{rcpt(Expired, busy, dial)}, nil, "Expired: given up after 2 attempts in 60 s. Last, no answer from mx.example.org on the second attempt.", Expired, "dial tcp: i/o timeout", ""},
 		{"accepted", []Recipient{rcpt(Accepted)}, nil, "Accepted; waiting for the first attempt.", Accepted, "", ""},
 		{"all the same", []Recipient{rcpt(Delivered, ok), rcpt(Delivered, ok)}, nil, "All 2 recipients: delivered.", Delivered, "", ""},

@@ -44,6 +44,7 @@ type session struct {
 	conn smtp.Conn
 
 	user   string
+	pass   string // asked again for each message: a login can be revoked meanwhile
 	domain *domain.Domain
 	from   string
 	rcpts  []addr.Address
@@ -63,7 +64,7 @@ func (s *session) Auth(ctx context.Context, user, pass string) error {
 	if err != nil {
 		return err
 	}
-	s.user, s.domain = login, d
+	s.user, s.pass, s.domain = login, pass, d
 	return nil
 }
 
@@ -107,6 +108,12 @@ func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
 // dev mode that of the envelope sender.
 func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, error) {
 	if !s.b.Open {
+		d, _, err := s.b.Domains.CheckCredential(ctx, s.user, s.pass)
+		if err != nil {
+			s.domain = nil
+			return nil, nil, &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "the login is no longer valid"}
+		}
+		s.domain = d
 		return &account.Caller{AccountID: s.domain.AccountID, KeyID: s.user, Role: account.Sending, Domain: s.domain.Name}, s.domain, nil
 	}
 	first, err := s.b.Accounts.First(ctx)

@@ -33,7 +33,7 @@ function tellTimes(within = document) {
     if (Number.isNaN(when.getTime())) continue;
     if (!t.dataset.utc) t.dataset.utc = t.title;
     t.title = `${full.format(when)} here, ${t.dataset.utc}`;
-    const text = "clock" in t.dataset ? clock.format(when) : ago(when);
+    const text = "full" in t.dataset ? full.format(when) : "clock" in t.dataset ? clock.format(when) : ago(when);
     if (t.textContent !== text) t.textContent = text;
   }
 }
