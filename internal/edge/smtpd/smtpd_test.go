@@ -30,7 +30,7 @@ import (
 type door struct {
 	addr     string
 	messages *message.Service
-	cert     *tls.Certificate
+	domains  *domain.Service
 }
 
 func must(t *testing.T, err error) {
@@ -84,7 +84,7 @@ func start(t *testing.T, open bool) *door {
 			t.Error(err)
 		}
 	})
-	return &door{addr: ln.Addr().String(), messages: messages, cert: cert}
+	return &door{addr: ln.Addr().String(), messages: messages, domains: domains}
 }
 
 func (d *door) dial(t *testing.T, starttls bool) *stdsmtp.Client {
@@ -223,4 +223,19 @@ func (a *loginAuth) Next(from []byte, more bool) ([]byte, error) {
 		return []byte(a.user), nil
 	}
 	return []byte(a.pass), nil
+}
+
+// TestRevokedLogin: a connection that is open does not outlive its login.
+func TestRevokedLogin(t *testing.T) {
+	d := start(t, false)
+	c := d.dial(t, true)
+	must(t, c.Auth(stdsmtp.PlainAuth("", "user@ex.com", "secret-pw", "127.0.0.1")))
+	must(t, send(c, "user@ex.com", letter, "a@b.com"))
+	dom, err := d.domains.ByName(context.Background(), "ex.com")
+	must(t, err)
+	_, err = d.domains.DeleteCredential(context.Background(), dom, "user@ex.com")
+	must(t, err)
+	if err := send(c, "user@ex.com", letter, "a@b.com"); code(err) != 530 {
+		t.Fatalf("a deleted login sent mail: %v", err)
+	}
 }
