@@ -78,12 +78,13 @@ func (m *Message) document(p *mime.Message) *storedOut {
 		out["body-html"], out["stripped-html"] = p.HTML, p.HTML
 	}
 	files := make([]map[string]any, 0, len(p.Attachments))
-	ids := map[string]string{}
+	ids := map[string]any{}
 	for i, a := range p.Attachments {
 		url := fmt.Sprintf("%s/attachments/%d", m.Meta.StorageURL, i)
-		files = append(files, map[string]any{"url": url, "content-type": a.ContentType, "name": a.Name, "size": a.Size})
+		file := map[string]any{"url": url, "content-type": a.ContentType, "name": a.Name, "size": a.Size}
+		files = append(files, file)
 		if a.ContentID != "" {
-			ids["<"+a.ContentID+">"] = url
+			ids["<"+a.ContentID+">"] = file
 		}
 	}
 	out["attachments"], out["content-id-map"] = files, ids
