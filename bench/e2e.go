@@ -132,9 +132,9 @@ func (e *e2e) postroad(ctx context.Context, r *report, binary, dir string, sign 
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
-// postfixAgain repeats a run that stalled once: where the machine's clock is
-// unsteady Postfix leaves messages in its queue for minutes whose files seem to
-// be of the future, and a rate of that says nothing.
+// postfixAgain repeats, once, a run that stalled: now and then Postfix leaves
+// part of the mail in its queue for minutes (its warnings name the file system's
+// clock), and a rate of that says nothing.
 func (e *e2e) postfixAgain(ctx context.Context, r *report, dir string, sign bool) error {
 	err := e.postfix(ctx, r, dir, sign)
 	if !errors.Is(err, errStalled) {

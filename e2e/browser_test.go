@@ -26,7 +26,7 @@ import (
 
 // patience is how long a condition may take to come true; machines that run
 // tests are often busy.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // chromium is one browser process for all tests, started by the first.
 var chromium struct {

@@ -114,11 +114,14 @@ func TestHostileMail(t *testing.T) {
 		choose(b, title)
 	}
 	choose(b, "Attachments")
+	b.until(`document.querySelectorAll("#view a[download]").length === 3`)
 	for i := range 3 {
-		if got := b.get(fmt.Sprintf(`document.querySelectorAll("#view table a[download]")[%d]?.href ?? ""`, i)); got == "" {
-			continue
-		} else if kept := b.header(got, "Content-Disposition"); !strings.HasPrefix(kept, "attachment") {
-			t.Errorf("%s is served with Content-Disposition %q", got, kept)
+		url := b.get(fmt.Sprintf(`document.querySelectorAll("#view a[download]")[%d].href`, i))
+		if got := b.header(url, "Content-Disposition"); !strings.HasPrefix(got, "attachment") {
+			t.Errorf("%s is served with Content-Disposition %q", url, got)
+		}
+		if got := b.header(url, "Content-Security-Policy"); !strings.HasPrefix(got, "sandbox; default-src 'none'") {
+			t.Errorf("%s is served under %q", url, got)
 		}
 	}
 	// The preview on its own, as somebody may open it.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 
 	"postroad/internal/config"
@@ -30,9 +31,11 @@ func TestWithoutJavaScript(t *testing.T) {
 	b.click("a.open")
 	b.says("h1", "First words")
 	b.frameSays("Rich words")
-	for i, selector := range []string{"iframe", "#view pre, #view .none", "#view table", "#view pre", "#view .none", "#view .timeline", "#view", "#view .none", "#view .facts", "#view pre"} {
-		b.get(`document.querySelectorAll(".tabs a")[` + string(rune('0'+i)) + `].click()`)
-		b.until(`document.readyState === "complete" && document.querySelectorAll(".tabs a")[` + string(rune('0'+i)) + `].matches("[aria-current]")`)
+	views := []string{"iframe", "#view pre, #view .none", "#view table", "#view pre", "#view .none", "#view .timeline", "#view", "#view .none", "#view .facts", "#view pre"}
+	for i, selector := range views {
+		link := fmt.Sprintf(`document.querySelectorAll(".tabs a")[%d]`, i)
+		b.get(link + `.click()`)
+		b.until(`document.readyState === "complete" && ` + link + `.matches("[aria-current]")`)
 		b.until(`document.querySelector(` + quote(selector) + `)?.checkVisibility()`)
 	}
 	b.click("button[commandfor=delete]")

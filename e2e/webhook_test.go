@@ -42,7 +42,7 @@ func TestWebhookReplay(t *testing.T) {
 	b.click("#view .call summary")
 	b.says("#view .call .try", "Attempt 1")
 	b.says("#view .call .try", "database is asleep")
-	b.says("#view .call .exchange", `"event-data"`)
+	b.says("#view .call .exchange", `"event-data": {`)
 	b.click("#view .call form button")
 	b.says("#view .call summary", "HTTP 200")
 	b.says("#view .call summary", "2 attempts")

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net"
 	"path/filepath"
@@ -178,6 +179,9 @@ func result(r *message.RecipientView) string {
 	s := r.Last.Doc.DeliveryStatus
 	switch r.Status {
 	case message.StatusDelivered:
+		if s.SessionSeconds < 0.1 {
+			return strconv.FormatFloat(s.SessionSeconds*1000, 'f', 0, 64) + " ms"
+		}
 		return strconv.FormatFloat(s.SessionSeconds, 'f', 1, 64) + " s"
 	case message.StatusCaptured, message.StatusComplained:
 		return ""
@@ -248,7 +252,7 @@ func captured(e *event.Event) bool {
 func showAttempt(e *event.Event) panel.Attempt {
 	s := e.Doc.DeliveryStatus
 	out := panel.Attempt{Time: e.Doc.Timestamp.Time().Add(-time.Duration(s.SessionSeconds * float64(time.Second))), MX: s.MXHost,
-		Duration: time.Duration(s.SessionSeconds * float64(time.Second)), Code: s.Code, Enhanced: s.EnhancedCode, Reply: s.Message, Outcome: panel.Delivered}
+		Duration: time.Duration(s.SessionSeconds * float64(time.Second)), Code: s.Code, Enhanced: s.EnhancedCode, Reply: strings.TrimPrefix(s.Message, s.EnhancedCode+" "), Outcome: panel.Delivered}
 	if e.Doc.Envelope != nil {
 		out.LocalIP = e.Doc.Envelope.SendingIP
 	}
@@ -279,6 +283,9 @@ func showAttempt(e *event.Event) panel.Attempt {
 		case out.IP == "":
 			out.IP = addressIn(l.Text)
 		}
+	}
+	if out.TLS == "" && s.TLS != nil && *s.TLS {
+		out.TLS = "encrypted" // on a connection whose handshake was for another message
 	}
 	return out
 }
@@ -314,6 +321,19 @@ func addressIn(note string) string {
 	return ""
 }
 
+// answer is what the server said, or what kept us from hearing it.
+func answer(e *event.Event) string {
+	s := e.Doc.DeliveryStatus
+	lines, err := smtp.DecodeTranscript(e.Detail)
+	switch {
+	case err == nil && e.Doc.Event == event.Delivered:
+		return strings.TrimSpace(fmt.Sprintf("%d %s %s", s.Code, s.EnhancedCode, finalReply(lines, s)))
+	case err == nil && !said(lines, s.Code) && s.MXHost != message.CaptureHost && s.MXHost != "":
+		return s.Message
+	}
+	return strings.TrimSpace(strings.TrimSpace(strconv.Itoa(s.Code)+" "+s.EnhancedCode) + " " + strings.TrimPrefix(s.Message, s.EnhancedCode+" "))
+}
+
 func showEvent(e *event.Event) panel.Event {
 	out := panel.Event{Time: e.Doc.Timestamp.Time(), Name: string(e.Doc.Event), Recipient: e.Doc.Recipient}
 	if e.Doc.Event == event.Failed && e.Doc.Severity == event.Temporary {
@@ -325,7 +345,7 @@ func showEvent(e *event.Event) panel.Event {
 	case captured(e):
 		out.Text = "simulated: the message was captured"
 	case s != nil:
-		out.Text = strings.TrimSpace(strconv.Itoa(s.Code) + " " + s.Message)
+		out.Text = answer(e)
 	case e.Doc.URL != "":
 		out.Text = e.Doc.URL
 	}

@@ -152,7 +152,7 @@ func TestScenarioEventShapes(t *testing.T) {
 // In a batch each recipient's events are about its own copy, as nobody else's.
 func TestScenarioBatchEvents(t *testing.T) {
 	s := newStage(t, config.Serve)
-	send := probe{path: "/v3/example.com/messages", want: queued, form: []string{"from", "me@example.com", "to", "Ann <ann@example.net>, bob@example.net", "text", "x",
+	send := probe{path: "/v3/example.com/messages", want: queued, parts: []string{"from", "me@example.com", "to", "Ann <ann@example.net>, bob@example.net", "text", "x",
 		"subject", "Order %recipient.id% of %recipient.none%", "v:order", "%recipient.id%", "v:big", "%recipient.big%", "o:testmode", "yes",
 		"recipient-variables", `{"ann@example.net":{"id":"a\"1","big":"x"},"bob@example.net":{"id":2,"big":"` + strings.Repeat("x", 5000) + `"}}`}}
 	id := decode[struct{ ID string }](t, s.check(t, send)).ID

@@ -49,6 +49,8 @@ type stage struct {
 	*apptest.Server
 	t    *testing.T
 	keys map[string]string
+
+	hosts int // made by receive
 }
 
 func newStage(t *testing.T, mode config.Mode, args ...string) *stage {

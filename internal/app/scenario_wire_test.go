@@ -12,7 +12,8 @@ import (
 // receive sends a form and returns what the recipients' server got.
 func (s *stage) receive(t *testing.T, n int, p probe) []apptest.Message {
 	t.Helper()
-	host := fmt.Sprintf("r%d.example.net", len(s.World.Dialed())+len(t.Name()))
+	s.hosts++
+	host := fmt.Sprintf("r%d.example.net", s.hosts)
 	k := s.World.Sink(t, "mx."+host, apptest.Script{})
 	s.World.MX(t, host, k.Host)
 	for i := range p.form {

@@ -12,4 +12,4 @@ package apptest
 import "time"
 
 // patience is how long a wait lasts before the test fails.
-const patience = 20 * time.Second
+const patience = time.Minute

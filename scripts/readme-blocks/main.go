@@ -110,7 +110,7 @@ var serverLine = regexp.MustCompile(`^(?:[A-Z_]+=\S+ +)*(?:make run|(?:\./)?(?:b
 const preamble = `set -euo pipefail
 ready() {
 	for _ in $(seq 600); do
-		if curl -s -o /dev/null "http://$1/readyz"; then return; fi
+		if curl -q -sf -o /dev/null "http://$1/readyz" 2>/dev/null; then return; fi
 		if ! kill -0 "$2" 2>/dev/null; then break; fi
 		sleep 0.2
 	done

@@ -10,6 +10,9 @@
 // differ from message to message, TLS above all, is checked against the
 // connection before it is reused.
 //
+// A destination or an address that lets a session wait in vain is left alone
+// for a while, so that what is queued for it does not occupy sessions.
+//
 // There are two transports: SMTP to the recipient's MX or a relay, and capture,
 // which takes the place of the world in dev mode: nothing leaves, and the
 // recipient's address decides the outcome.

@@ -35,11 +35,12 @@ func TestGracefulStop(t *testing.T) {
 			defer close(stopped)
 			b.Stop()
 		}()
+		b.Until("the queue to hand out no more", func() bool { return b.Queue.Depth().Stopping })
 		k.Release()
 		<-stopped
 		before := len(k.Messages())
-		if before < 20 || before == messages {
-			t.Fatalf("%d messages went out before the stop, want the 20 under way and not all", before)
+		if before != 20 {
+			t.Fatalf("%d messages went out before the stop, want the 20 under way", before)
 		}
 		o.Mode, o.World, o.Data, o.Clock = config.Serve, b.World, b.Data, b.Clock
 		again := apptest.Start(t, o)

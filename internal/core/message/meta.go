@@ -152,8 +152,8 @@ func (m *Message) attachments() []event.Attachment {
 }
 
 // Lookup returns the values of %recipient...% placeholders by their names
-// without percent signs. Mailgun: values of other JSON types are written as
-// they are; names no recipient has stay in the text.
+// without percent signs; it is for one goroutine. Mailgun: values of other JSON
+// types are written as they are; names no recipient has stay in the text.
 func (v *Vars) Lookup() (func(name string) (string, bool), error) {
 	var vars map[string]json.RawMessage
 	if len(v.Vars) > 0 {
@@ -161,6 +161,7 @@ func (v *Vars) Lookup() (func(name string) (string, bool), error) {
 			return nil, fmt.Errorf("recipient variables: %w", err)
 		}
 	}
+	seen := map[string]string{} // decoded, as a text may have one in many places
 	name := displayName(v.To)
 	first, rest, _ := strings.Cut(name, " ")
 	return func(key string) (string, bool) {
@@ -174,15 +175,20 @@ func (v *Vars) Lookup() (func(name string) (string, bool), error) {
 		case "recipient_lname":
 			return strings.TrimSpace(rest), true
 		}
-		raw, ok := vars[strings.TrimPrefix(key, "recipient.")]
+		key = strings.TrimPrefix(key, "recipient.")
+		if s, ok := seen[key]; ok {
+			return s, true
+		}
+		raw, ok := vars[key]
 		if !ok {
 			return "", false
 		}
 		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			return s, true
+		if err := json.Unmarshal(raw, &s); err != nil {
+			s = string(raw) // a number, list or object is written as it is
 		}
-		return string(raw), true
+		seen[key] = s
+		return s, true
 	}, nil
 }
 

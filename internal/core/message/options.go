@@ -2,7 +2,9 @@ package message
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,7 +240,7 @@ func localTime(value string) (string, error) {
 }
 
 // variables gathers v: values and X-Mailgun-Variables into one JSON object,
-// kept in the order given. Later ones win; headers win over parameters
+// parameters in the order given. Later ones win; headers win over parameters
 // (Mailgun: precedence of variables).
 type variables struct {
 	names  []string
@@ -271,8 +273,8 @@ func (v *variables) header(value string) error {
 	if err := json.Unmarshal([]byte(value), &m); err != nil {
 		return errs.New(errs.Invalid, "'X-Mailgun-Variables' header is not a valid JSON")
 	}
-	for name, raw := range m {
-		v.put(name, compactJSON(raw))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		v.put(name, compactJSON(m[name]))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"postroad/internal/base/db"
@@ -120,7 +121,7 @@ func (o *attachmentOut) Respond() op.Response {
 		return r
 	}, o.part.Name)
 	return op.Response{ContentType: o.part.ContentType, Body: bytes.NewReader(o.part.Data), Header: [][2]string{
-		{"Content-Disposition", `attachment; filename="` + name + `"`}, {"Content-Security-Policy", "sandbox; default-src 'none'"}}}
+		{"Content-Disposition", `attachment; filename="` + name + `"; filename*=UTF-8''` + url.PathEscape(o.part.Name)}, {"Content-Security-Policy", "sandbox; default-src 'none'"}}}
 }
 
 func (s *Service) getAttachment(ctx context.Context, in *attachmentIn) (*attachmentOut, error) {

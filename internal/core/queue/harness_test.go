@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a test waits for something before it fails.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // rig is a queue on a store, and what makes deliveries for it.
 type rig struct {

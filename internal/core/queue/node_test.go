@@ -164,7 +164,7 @@ func TestStop(t *testing.T) {
 		}
 		var attempts []int
 		if err := d.Read(t.Context(), func(tx *db.Tx) error {
-			list, err := due(tx, 100, bounds{})
+			list, err := due(tx, 100)
 			for _, d := range list {
 				if attempts = append(attempts, d.Attempt); (d.Attempt == 1) != (d.ID == x.ID) {
 					t.Errorf("row %d has %d attempts", d.ID, d.Attempt)

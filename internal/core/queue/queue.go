@@ -81,7 +81,7 @@ type Queue struct {
 
 	// Of the loop only.
 	peers  map[int64]*peer // other nodes, as last seen
-	search time.Time       // when to look past the rows of full lanes again
+	search time.Time       // when to look through all lanes again
 
 	mu       sync.Mutex
 	session  Session
@@ -91,11 +91,10 @@ type Queue struct {
 	wanting  []*Lane              // lanes that would use another session, in turn
 	idle     map[*waiter]struct{} // sessions that wait for work
 	mine     map[int64]struct{}   // ids of the deliveries in the window
-	retries  int                  // of these
+	roomy    map[string]struct{}  // lanes that were full and have room again
 	sessions int
 	paused   bool
 	starved  bool  // something found the whole window full
-	starving bool  // a retry found the share of all retries full
 	doubtful bool  // a transaction failed: the table may name us for rows we do not hold
 	planned  int64 // microseconds; when the loader looks next
 	wg       sync.WaitGroup
@@ -107,7 +106,7 @@ type Queue struct {
 // New returns a queue that hands nothing out before Run.
 func New(ctx context.Context, d *db.DB, source *ids.Source, log *slog.Logger, o Options) (*Queue, error) {
 	q := &Queue{db: d, ids: source, log: log, clock: d.Clock(), opt: o.withDefaults(), peers: map[int64]*peer{},
-		lanes: map[string]*Lane{}, idle: map[*waiter]struct{}{}, mine: map[int64]struct{}{},
+		lanes: map[string]*Lane{}, idle: map[*waiter]struct{}{}, mine: map[int64]struct{}{}, roomy: map[string]struct{}{},
 		wake: make(chan struct{}, 1), quit: make(chan struct{})}
 	if err := q.register(ctx); err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
@@ -207,11 +206,12 @@ func (q *Queue) plan(due int64) {
 // Depth is what the window holds now.
 type Depth struct {
 	Held, Sessions, Idle, Lanes int
+	Stopping                    bool // nothing more is handed out
 }
 
 // Depth returns the state of the window.
 func (q *Queue) Depth() Depth {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return Depth{len(q.mine), q.sessions, len(q.idle), len(q.lanes)}
+	return Depth{len(q.mine), q.sessions, len(q.idle), len(q.lanes), q.paused}
 }

@@ -30,39 +30,40 @@ func scanDelivery(r *sql.Rows) (*Delivery, error) {
 	return d, r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
 }
 
-// where is the condition on waiting deliveries that the window has room for.
-func (b bounds) where() (string, []any) {
-	q, args := "node = 0", []any(nil)
-	if b.noRetries {
-		q += " AND attempt = 0"
-	}
-	q, args = without(q, " AND lane NOT IN ", b.full, args)
-	if len(b.crowded) > 0 {
-		q, args = without(q+" AND (attempt = 0", " OR lane NOT IN ", b.crowded, args)
-		q += ")"
-	}
-	return q, args
-}
-
-func without(q, clause string, lanes []string, args []any) (string, []any) {
-	if len(lanes) == 0 {
-		return q, args
-	}
-	for _, l := range lanes {
-		args = append(args, l)
-	}
-	return q + clause + db.Marks(len(lanes)), args
-}
-
 // due returns waiting deliveries in the order of their time.
-func due(tx *db.Tx, limit int, b bounds) (out []*Delivery, err error) {
-	where, args := b.where()
+func due(tx *db.Tx, limit int) ([]*Delivery, error) {
+	return deliveries(tx, "WHERE node = 0 AND due <= ? ORDER BY due, id LIMIT ?"+tx.Dialect().SkipLocked(), tx.Now, limit)
+}
+
+// dueIn is due for one lane.
+func dueIn(tx *db.Tx, lane string, limit int) ([]*Delivery, error) {
+	return deliveries(tx, "WHERE node = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?"+tx.Dialect().SkipLocked(), lane, tx.Now, limit)
+}
+
+func deliveries(tx *db.Tx, where string, args ...any) (out []*Delivery, err error) {
 	err = tx.Each(func(r *sql.Rows) error {
 		d, err := scanDelivery(r)
 		out = append(out, d)
 		return err
-	}, selDelivery+"WHERE "+where+" AND due <= ? ORDER BY due, id LIMIT ?"+tx.Dialect().SkipLocked(), append(args, tx.Now, limit)...)
+	}, selDelivery+where, args...)
 	return out, err
+}
+
+// eachLane calls fn for every lane with waiting rows and the time of the first.
+// It hops from lane to lane in the index, whatever number of rows each has.
+func eachLane(tx *db.Tx, fn func(name string, at int64)) error {
+	return tx.Each(func(r *sql.Rows) error {
+		var name string
+		var at int64
+		err := r.Scan(&name, &at)
+		if err == nil {
+			fn(name, at)
+		}
+		return err
+	}, `WITH RECURSIVE l (lane) AS (
+			SELECT (SELECT MIN(lane) FROM delivery WHERE node = 0)
+			UNION ALL SELECT (SELECT MIN(d.lane) FROM delivery d WHERE d.node = 0 AND d.lane > l.lane) FROM l WHERE l.lane IS NOT NULL)
+		SELECT l.lane, (SELECT MIN(d.due) FROM delivery d WHERE d.node = 0 AND d.lane = l.lane) FROM l WHERE l.lane IS NOT NULL`)
 }
 
 // hold marks deliveries as held by node and counts the attempt that begins.
@@ -82,12 +83,11 @@ func hold(tx *db.Tx, node int64, list []*Delivery) error {
 	return nil
 }
 
-// earliest returns the due time of the first waiting delivery the window has
-// room for, 0 when there is none.
-func earliest(tx *db.Tx, b bounds) (int64, error) {
-	where, args := b.where()
+// earliest returns the due time of the first waiting delivery, 0 when there is
+// none.
+func earliest(tx *db.Tx) (int64, error) {
 	var at sql.NullInt64
-	err := tx.QueryRow("SELECT MIN(due) FROM delivery WHERE "+where, args...).Scan(&at)
+	err := tx.QueryRow("SELECT MIN(due) FROM delivery WHERE node = 0").Scan(&at)
 	return at.Int64, err
 }
 
@@ -115,33 +115,29 @@ func (q *Queue) Counts(ctx context.Context) (c Counts, err error) {
 }
 
 // OfMessage returns the unfinished deliveries of a message.
-func OfMessage(tx *db.Tx, messageID int64) (out []*Delivery, err error) {
-	err = tx.Each(func(r *sql.Rows) error {
-		d, err := scanDelivery(r)
-		out = append(out, d)
-		return err
-	}, selDelivery+"WHERE message_id = ? ORDER BY id", messageID)
-	return out, err
+func OfMessage(tx *db.Tx, messageID int64) ([]*Delivery, error) {
+	return deliveries(tx, "WHERE message_id = ? ORDER BY id", messageID)
 }
 
-// OfMessages returns the unfinished deliveries of several messages by message.
+// OfMessages returns the unfinished deliveries of several messages, by message.
 func OfMessages(tx *db.Tx, messageIDs []int64) (map[int64][]*Delivery, error) {
 	out := map[int64][]*Delivery{}
-	if len(messageIDs) == 0 {
-		return out, nil
-	}
-	args := make([]any, len(messageIDs))
-	for i, id := range messageIDs {
-		args[i] = id
-	}
-	err := tx.Each(func(r *sql.Rows) error {
-		d, err := scanDelivery(r)
-		if err == nil {
+	for len(messageIDs) > 0 {
+		n := min(len(messageIDs), 500)
+		args := make([]any, n)
+		for i, id := range messageIDs[:n] {
+			args[i] = id
+		}
+		list, err := deliveries(tx, "WHERE message_id IN "+db.Marks(n)+" ORDER BY id", args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range list {
 			out[d.MessageID] = append(out[d.MessageID], d)
 		}
-		return err
-	}, selDelivery+"WHERE message_id IN "+db.Marks(len(args))+" ORDER BY id", args...)
-	return out, err
+		messageIDs = messageIDs[n:]
+	}
+	return out, nil
 }
 
 // CancelDomain removes the waiting deliveries of a domain: those not in the

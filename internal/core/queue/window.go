@@ -17,12 +17,19 @@ func (q *Queue) room(held int) int {
 	return min(q.opt.LaneWindow, max((free-half)/2, basic))
 }
 
-// full reports whether the lane takes no more, and whether it takes no more
-// retries.
-func (q *Queue) full(l *Lane) (all, retries bool) {
+// share returns how many more deliveries from the table the lane takes, at most
+// half of its room being for retries.
+func (q *Queue) share(l *Lane) int {
 	limit := q.room(len(q.mine))
-	all = l.held >= limit
-	return all, all || l.retries >= max(1, limit/2) || q.retries >= max(1, q.opt.Window/2)
+	return min(limit-l.held, max(1, limit/2)-l.retries)
+}
+
+// takes reports whether there is room for d.
+func (q *Queue) takes(l *Lane, d *Delivery) bool {
+	if d.retry {
+		return q.share(l) > 0
+	}
+	return l.held < q.room(len(q.mine))
 }
 
 // reserve takes room in the window for d.
@@ -34,15 +41,15 @@ func (q *Queue) reserve(d *Delivery) bool {
 		return false
 	}
 	l := q.lane(d.Lane)
-	if all, again := q.full(l); all || d.retry && again {
-		q.lack(l, all)
+	if !q.takes(l, d) {
+		l.starved = true
+		q.starved = q.starved || len(q.mine) >= q.opt.Window
 		q.tidy(l)
 		return false
 	}
 	q.mine[d.ID] = struct{}{}
 	l.held++
 	if d.retry {
-		q.retries++
 		l.retries++
 	}
 	return true
@@ -59,24 +66,12 @@ func (q *Queue) release(d *Delivery) {
 	l := q.lanes[d.Lane]
 	l.held--
 	if d.retry {
-		q.retries--
 		l.retries--
 	}
 	if q.relieved(l) {
 		q.Wake()
 	}
 	q.tidy(l)
-}
-
-// lack notes that something waits in the table for room in l.
-func (q *Queue) lack(l *Lane, all bool) {
-	l.starved = true
-	if all && l.held == 0 {
-		q.starved = true // the whole window is full
-	}
-	if !all && q.retries >= max(1, q.opt.Window/2) {
-		q.starving = true
-	}
 }
 
 // relieved reports whether there is room again, enough to be worth a look at
@@ -87,11 +82,9 @@ func (q *Queue) relieved(l *Lane) bool {
 	if q.starved && q.opt.Window-held >= max(1, q.opt.Window/16) {
 		q.starved, yes = false, true
 	}
-	if q.starving && q.retries <= q.opt.Window/4 {
-		q.starving, yes = false, true
-	}
 	if l.starved && l.held <= q.room(held)/4 {
 		l.starved, yes = false, true
+		q.roomy[l.Name] = struct{}{}
 	}
 	return yes
 }

@@ -109,11 +109,11 @@ func looseDisposition(header string) (name, filename string, isFile bool, err er
 	if !ok || name == "" || strings.TrimSpace(rest) != "" {
 		return "", "", false, errs.New(errs.Invalid, textMultipart).WithHint("a part has a Content-Disposition that cannot be read: %s", clip(header, 120))
 	}
-	after, _, _ = strings.Cut(after, `"; filename*=`)
-	if end := strings.LastIndexByte(after, '"'); end >= 0 {
-		after = after[:end]
+	filename, _, extended := strings.Cut(after, `"; filename*=`)
+	if end := strings.LastIndexByte(after, '"'); end >= 0 && !extended {
+		filename = after[:end]
 	}
-	return name, baseName(after), isFile, nil
+	return name, baseName(filename), isFile, nil
 }
 
 // baseName takes off the directory some clients send.

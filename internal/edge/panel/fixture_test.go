@@ -24,6 +24,7 @@ type store struct {
 	contents map[string][]byte // "id/index"
 	notices  chan Notice
 	done     []string // changes asked for
+	asked    []string // recipients whose copies were asked for
 	last     Query
 	fail     error
 }
@@ -120,10 +121,17 @@ func (s *store) find(id string) (MessageDetail, error) {
 	return MessageDetail{}, fmt.Errorf("store: message: %w", ErrNotFound)
 }
 
-func (s *store) Message(_ context.Context, id, _ string) (MessageDetail, error) {
+func (s *store) Message(_ context.Context, id, rcpt string) (MessageDetail, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked = append(s.asked, rcpt)
 	return s.find(id)
+}
+
+func (s *store) copies() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 func (s *store) Part(_ context.Context, id, _ string, index int) (Part, []byte, error) {

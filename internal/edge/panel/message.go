@@ -58,6 +58,7 @@ type attempt struct {
 	To       string
 	Words    string
 	Dialogue string // the transcript as text, to paste into a mail
+	Reused   bool   // the connection was open from a message before
 }
 
 // moment is one event with the time since the one before.
@@ -239,10 +240,16 @@ func attempts(rs []Recipient) []attempt {
 	var all []attempt
 	for _, r := range rs {
 		for i, a := range r.Attempts {
-			all = append(all, attempt{Attempt: a, Number: i + 1, To: r.Address, Words: words(a), Dialogue: dialogueText(a)})
+			all = append(all, attempt{Attempt: a, Number: i + 1, To: r.Address, Words: words(a), Dialogue: dialogueText(a), Reused: reused(a)})
 		}
 	}
 	return all
+}
+
+// reused reports whether the dialogue begins with a transaction: greeting and
+// TLS were done for another message.
+func reused(a Attempt) bool {
+	return len(a.Transcript) > 0 && a.Transcript[0].Client && strings.HasPrefix(strings.ToUpper(a.Transcript[0].Text), "MAIL ")
 }
 
 func dialogueText(a Attempt) string {

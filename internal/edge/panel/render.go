@@ -3,6 +3,7 @@ package panel
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
 	"errors"
 	"html/template"
 	"net/http"
@@ -95,9 +96,20 @@ func (p *panel) funcs() template.FuncMap {
 		"callTone":  callTone,
 		"eventTone": func(name string) string { return Status(name).tone() },
 		"segment":   url.PathEscape,
+		"readable":  readable,
 		"inc":       func(n int) int { return n + 1 },
 		"list":      func(v ...any) []any { return v },
 	}
+}
+
+// readable indents a body that is JSON; what was sent had other white space and
+// the same meaning. Anything else is shown as it is.
+func readable(body string) string {
+	var b bytes.Buffer
+	if len(body) > maxRaw || !strings.HasPrefix(strings.TrimSpace(body), "{") || json.Indent(&b, []byte(body), "", "  ") != nil {
+		return body
+	}
+	return b.String()
 }
 
 // render executes a page completely before the first octet goes out, so a

@@ -27,6 +27,9 @@ func (p *panel) samples() []sample {
 		"{SMTPHOST}", p.smtpHost(0), "{SMTPPORT}", p.smtpHost(1), "{AUTH}", auth)
 	var all []sample
 	for _, s := range sampleTexts() {
+		if s.ID == "smtp" && p.SMTPAddr == "" {
+			continue // nothing listens there
+		}
 		s.Code = fill.Replace(s.Code)
 		all = append(all, s)
 	}

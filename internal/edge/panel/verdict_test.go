@@ -29,6 +29,9 @@ func TestVerdict(t *testing.T) {
 	due.NextTry = now.Add(-time.Minute)
 	listed := rcpt(Suppressed)
 	listed.Reason = "it bounced on 2 Feb 2026."
+	kept := rcpt(Complained)
+	kept.Captured = true
+	cut := Attempt{Time: at(time.Minute), MX: "mx.example.org", Error: "server offers no AUTH", Transcript: []Line{{Text: "220 hello"}}}
 	typo := Recipient{Address: "jan@gmial.com", Status: Failed, Attempts: []Attempt{gone}}
 
 	cases := []struct {
@@ -47,6 +50,10 @@ func TestVerdict(t *testing.T) {
 		{"delivered without evidence", []Recipient{rcpt(Delivered)}, nil, "Marked as delivered, but no reply of a receiving server is recorded.", Delivered, "", ""},
 		{"complained", []Recipient{rcpt(Complained, ok)}, nil, "Delivered to mx.example.org in 1.8 s; then reported as spam.", Complained, "250 2.0.0 OK queued as 1", ""},
 		{"captured", []Recipient{rcpt(Captured)}, nil, "Captured for jane@example.org. It was not and will not be delivered.", Captured, "", ""},
+		{"captured after a simulated refusal", []Recipient{rcpt(Captured, busy)}, nil, "Captured for jane@example.org. It was not and will not be delivered.", Captured, "", ""},
+		{"captured and opened", []Recipient{rcpt(Captured)}, opened, "Captured for jane@example.org. It was not and will not be delivered. Simulated: opened twice; clicked once.", Captured, "", ""},
+		{"captured, then complained", []Recipient{kept}, nil, "Captured for jane@example.org. Simulated: reported as spam.", Complained, "", ""},
+		{"deferred, broken off", []Recipient{rcpt(Deferred, cut)}, nil, "Deferred: the conversation with mx.example.org broke off on the first attempt.", Deferred, "server offers no AUTH", ""},
 		{"deferred", []Recipient{later}, nil, "Deferred: mx.example.org answered 451 4.7.500 on the second attempt. Next try in 5 min.", Deferred, "451 4.7.500 Server busy", ""},
 		{"deferred, due", []Recipient{due}, nil, "Deferred: mx.example.org answered 451 4.7.500 on the first attempt. The next try is due.", Deferred, "451 4.7.500 Server busy", ""},
 		{"deferred, no answer", []Recipient{rcpt(Deferred, dial)}, nil, "Deferred: no answer from mx.example.org on the first attempt.", Deferred, "dial tcp: i/o timeout", ""},

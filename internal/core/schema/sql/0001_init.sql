@@ -115,6 +115,7 @@ CREATE TABLE delivery (
 	last        TEXT NOT NULL
 );
 CREATE INDEX delivery_due ON delivery (due) WHERE node = 0;
+CREATE INDEX delivery_lane ON delivery (lane, due) WHERE node = 0;
 CREATE INDEX delivery_node ON delivery (node) WHERE node <> 0;
 CREATE INDEX delivery_message ON delivery (message_id);
 CREATE TABLE node (
