@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"strings"
+	"time"
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/op"
@@ -97,40 +98,32 @@ type queued struct {
 }
 
 func (s *Service) send(ctx context.Context, in *sendIn) (*queued, error) {
-	dom, err := s.sendingDomain(ctx, in.Domain)
-	if err != nil {
-		return nil, err
-	}
-	r, err := readForm(in.Form, s.MaxBytes, s.memory)
-	if err != nil {
-		return nil, err
-	}
-	defer r.release()
-	d, err := fromParts(r, dom, s.clock.Now())
-	if err != nil {
-		return nil, err
-	}
-	return s.submitHTTP(ctx, in.Idempotency, r, d)
+	return s.receive(ctx, in.Domain, in.Idempotency, in.Form, fromParts)
 }
 
 func (s *Service) sendMIME(ctx context.Context, in *mimeIn) (*queued, error) {
 	if !in.Form.Multipart() {
 		return nil, errs.New(errs.Invalid, "Invalid request content type. Expecting 'multipart/form-data' but got '%s'", in.Form.ContentType())
 	}
-	dom, err := s.sendingDomain(ctx, in.Domain)
+	return s.receive(ctx, in.Domain, in.Idempotency, in.Form, fromMIMEForm)
+}
+
+// receive reads a send request, makes a draft of it and submits that.
+func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Form, make func(*form, *domain.Domain, time.Time) (*draft, error)) (*queued, error) {
+	dom, err := s.sendingDomain(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	r, err := readForm(in.Form, s.MaxBytes, s.memory)
+	r, err := readForm(f, s.MaxBytes, s.memory)
 	if err != nil {
 		return nil, err
 	}
 	defer r.release()
-	d, err := fromMIMEForm(r, dom, s.clock.Now())
+	d, err := make(r, dom, s.clock.Now())
 	if err != nil {
 		return nil, err
 	}
-	return s.submitHTTP(ctx, in.Idempotency, r, d)
+	return s.submitHTTP(ctx, idempotency, r, d)
 }
 
 func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d *draft) (*queued, error) {
