@@ -66,7 +66,7 @@ func body(n int) string {
 
 // request is a prepared request whose varying parts are filled in per message.
 type request struct {
-	head, tail []byte // of the HTTP header, around the Idempotency-Key
+	head       []byte // of the HTTP header
 	fixed      []byte // parts of the body that are the same in every message
 	idempotent bool
 	rigIDs     bool

@@ -33,7 +33,7 @@ type postfix struct {
 }
 
 // errNoPostfix says why there is nothing to compare with.
-var errNoPostfix = errors.New("Postfix is measured only as root, with the Debian packages postfix and opendkim")
+var errNoPostfix = errors.New("measuring Postfix takes root and the Debian packages postfix and opendkim")
 
 func findPostfix() error {
 	if os.Geteuid() != 0 {

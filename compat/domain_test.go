@@ -69,9 +69,11 @@ func TestDomainSettings(t *testing.T) {
 	s := start(t, "serve")
 	ctx := t.Context()
 	want := mtypes.DomainConnection{RequireTLS: true, SkipVerification: true}
+	//lint:ignore SA1019 programs in use call it
 	if err := s.mg.UpdateDomainConnection(ctx, domain, want); err != nil {
 		t.Error(err)
 	}
+	//lint:ignore SA1019 programs in use call it
 	if got, err := s.mg.GetDomainConnection(ctx, domain); err != nil || got != want {
 		t.Errorf("connection = %+v, %v", got, err)
 	}

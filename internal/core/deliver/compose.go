@@ -3,7 +3,6 @@ package deliver
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -41,38 +40,21 @@ func (e *Engine) compose(j *job) error {
 	return nil
 }
 
-// personalise makes one recipient's copy of a batch: its own To, its variables
-// in place.
+// personalise makes one recipient's copy of a batch from its body, compiled once
+// for all of them.
 func (e *Engine) personalise(id int64, raw []byte, vars, recipient string) (smtp.Message, error) {
-	v := message.Vars{To: recipient, Target: recipient}
-	if vars != "" {
-		if err := json.Unmarshal([]byte(vars), &v); err != nil {
-			return nil, fmt.Errorf("recipient variables: %w", err)
-		}
+	v, err := message.ParseVars(vars, recipient)
+	if err != nil {
+		return nil, err
 	}
 	t, ok := e.templates.Get(id)
 	if !ok {
-		var err error
 		if t, err = mime.CompileTemplate(raw); err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
 		e.templates.Put(id, t)
 	}
-	pieces := [][]byte{raw}
-	if t.HasPlaceholders() {
-		lookup, err := v.Lookup()
-		if err != nil {
-			return nil, err
-		}
-		if pieces, err = t.Execute(lookup); err != nil {
-			return nil, fmt.Errorf("batch: %w", err)
-		}
-	}
-	to, err := mime.AppendField(nil, mime.Field{Name: "To", Value: v.To})
-	if err != nil {
-		return nil, fmt.Errorf("batch: %w", err)
-	}
-	return append(smtp.Message{to}, pieces...), nil
+	return message.Personalise(t, raw, v)
 }
 
 // sign returns the signature fields. A message to several recipients is signed
