@@ -19,26 +19,26 @@ type common struct {
 // manyIn has a member of every kind the binder fills.
 type manyIn struct {
 	common
-	Domain  string     `path:"domain" json:"domain"`
-	Text    string     `form:"text" json:"text" max:"10"`
-	Name    *string    `form:"name" json:"name"`
-	Active  bool       `form:"active" json:"active"`
-	Maybe   *bool      `form:"maybe" json:"maybe"`
-	Count   *int64     `form:"count" json:"count"`
-	Small   int8       `form:"small" json:"small"`
-	Size    uint16     `form:"size" json:"size"`
-	Ratio   float64    `form:"ratio" json:"ratio" max:"2.5"`
-	Kind    status     `form:"kind" json:"kind" enum:"a,b" default:"a"`
-	To      []string   `form:"to" json:"to" max:"3"`
-	Events  []status   `form:"event" json:"event" split:"," enum:"opened,clicked"`
-	Nums    *[]int     `form:"num" json:"num"`
-	When    time.Time  `form:"when" json:"when"`
-	Until   *time.Time `form:"until" json:"until"`
-	Page    string     `query:"page" json:"page"`
-	Accept  string     `header:"X-Test" json:"accept"`
-	CSV     []byte     `form:"file" json:"file"`
-	Def     []string   `form:"def" json:"def" default:"x,y"`
-	ignored int
+	Domain string     `path:"domain" json:"domain"`
+	Text   string     `form:"text" json:"text" max:"10"`
+	Name   *string    `form:"name" json:"name"`
+	Active bool       `form:"active" json:"active"`
+	Maybe  *bool      `form:"maybe" json:"maybe"`
+	Count  *int64     `form:"count" json:"count"`
+	Small  int8       `form:"small" json:"small"`
+	Size   uint16     `form:"size" json:"size"`
+	Ratio  float64    `form:"ratio" json:"ratio" max:"2.5"`
+	Kind   status     `form:"kind" json:"kind" enum:"a,b" default:"a"`
+	To     []string   `form:"to" json:"to" max:"3"`
+	Events []status   `form:"event" json:"event" split:"," enum:"opened,clicked"`
+	Nums   *[]int     `form:"num" json:"num"`
+	When   time.Time  `form:"when" json:"when"`
+	Until  *time.Time `form:"until" json:"until"`
+	Page   string     `query:"page" json:"page"`
+	Accept string     `header:"X-Test" json:"accept"`
+	CSV    []byte     `form:"file" json:"file"`
+	Def    []string   `form:"def" json:"def" default:"x,y"`
+	_      int        // not exported: no parameter
 }
 
 func manyAPI(t testing.TB) *API {

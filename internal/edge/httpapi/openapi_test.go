@@ -24,7 +24,7 @@ type treeOut struct {
 	Root  node              `json:"root" doc:"The tree."`
 	Extra map[string]any    `json:"extra,omitempty"`
 	Tags  map[string]string `json:"tags"`
-	raw   int
+	_     int               // not exported: no member
 }
 
 func docOps() []op.Op {

@@ -32,8 +32,7 @@ type boundary struct{ piece, offset int }
 // findBody looks for the empty line that ends the header, which may lie across
 // pieces.
 func findBody(pieces [][]byte) boundary {
-	var tail [3]byte // the last bytes before the piece, a line end before the first
-	tail = [3]byte{0, '\r', '\n'}
+	tail := [3]byte{0, '\r', '\n'} // the last bytes before the piece, a line end before the first
 	for i, p := range pieces {
 		var join [6]byte
 		n := copy(join[:], tail[:])

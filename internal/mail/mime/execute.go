@@ -175,7 +175,7 @@ func appendHeaderValue(dst []byte, g segment, v string) []byte {
 	if len(dst) > maxHeaderBytes {
 		return dst // the header is over any sense; Execute bounds the whole
 	}
-	if strings.IndexAny(v, "\r\n\x00") >= 0 {
+	if strings.ContainsAny(v, "\r\n\x00") {
 		v = lineBreaks.Replace(v)
 	}
 	if g.quoted {

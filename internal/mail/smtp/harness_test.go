@@ -37,8 +37,6 @@ type store struct {
 	events []string
 	gate   chan struct{} // when set, Data waits for it
 	inData chan struct{} // when set, told when Data begins
-	count  int
-	keep   bool
 }
 
 type storeSession struct {

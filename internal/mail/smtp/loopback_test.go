@@ -64,7 +64,7 @@ func TestLoopback(t *testing.T) {
 }
 
 // sink counts messages and forgets them.
-type sink struct{ store }
+type sink struct{}
 
 type sinkSession struct{ storeSession }
 

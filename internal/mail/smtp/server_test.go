@@ -300,7 +300,7 @@ func TestServerAuth(t *testing.T) {
 }
 
 // deaf takes every message, whatever reading it said.
-type deaf struct{ sink }
+type deaf struct{}
 
 type deafSession struct {
 	sinkSession
@@ -367,7 +367,7 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-type panicky struct{ store }
+type panicky struct{}
 
 func (*panicky) NewSession(c Conn) (Session, error) { panic("boom") }
 

@@ -67,7 +67,7 @@ func clean(s string) string {
 	if !utf8.ValidString(s) {
 		s = guess([]byte(s)) // no encoded words and no UTF-8
 	}
-	if strings.IndexAny(s, "\r\n\x00") < 0 {
+	if !strings.ContainsAny(s, "\r\n\x00") {
 		return s
 	}
 	return strings.Map(func(r rune) rune {

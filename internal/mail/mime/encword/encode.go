@@ -83,7 +83,7 @@ func AppendPhrase(dst []byte, s string) []byte {
 
 // flat replaces what must never stand in a header value by blanks.
 func flat(s string) string {
-	if strings.IndexAny(s, "\r\n\x00") < 0 {
+	if !strings.ContainsAny(s, "\r\n\x00") {
 		return s
 	}
 	return strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", " ").Replace(s)
