@@ -142,13 +142,15 @@ func TestClockStep(t *testing.T) {
 			b.site(t, "other.test", script{})
 			return b.Outcome(b.Send(from, fields{"to", "y@other.test"}), "y@other.test", 1)
 		}())
-		k.Set(script{})
-		b.Advance(-step + 11*time.Minute)
 		n := 2
 		if step > 0 { // its time had come by the wrong clock: it was tried early, not given up
 			temporary(450, "4.2.0", "no").check(t, b.Outcome(id, "x@step.test", 2))
-			b.Advance(step)
 			n = 3
+		}
+		k.Set(script{})
+		b.Advance(-step + 11*time.Minute)
+		if step > 0 {
+			b.Advance(step)
 		}
 		ok().check(t, b.Outcome(id, "x@step.test", n))
 	}
