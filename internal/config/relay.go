@@ -54,7 +54,7 @@ func parsePattern(text string) (string, error) {
 		prefix, domain = text[:1], text[1:]
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
-	if err != nil || !validName(ascii) {
+	if again, aerr := idna.Lookup.ToASCII(ascii); err != nil || !validName(ascii) || aerr != nil || again != ascii {
 		return "", fmt.Errorf("%q is not a pattern: use example.com, *.example.com, .example.com or *", text)
 	}
 	return prefix + strings.ToLower(ascii), nil

@@ -122,6 +122,7 @@ func TestRelayMatch(t *testing.T) {
 func FuzzParseRelay(f *testing.F) {
 	f.Add("*=smtp://u:p@h:25", "example.com")
 	f.Add(".a=smtps://[::1]:1", "b.a")
+	f.Add("\xb3=smtp://0", "a") // became an A-label that is none
 	f.Fuzz(func(t *testing.T, text, domain string) {
 		r, err := ParseRelay(text)
 		if err != nil {
