@@ -37,6 +37,9 @@ func normalize(name string) (n, reason string) {
 		return "", "it is not UTF-8"
 	}
 	n = strings.TrimSuffix(name, ".")
+	if isASCII(n) { // capitals alone ask for no mapping, which is stricter than names in use
+		n = strings.ToLower(n)
+	}
 	if !isLower(n) {
 		// The profile holds no state and costs little beside the mapping itself.
 		p := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.StrictDomainName(true))
@@ -47,6 +50,15 @@ func normalize(name string) (n, reason string) {
 		n = strings.ToLower(strings.TrimSuffix(a, "."))
 	}
 	return n, checkLabels(n)
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // isLower reports whether s needs no mapping: lower-case ASCII without A-labels,

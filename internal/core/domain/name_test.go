@@ -64,7 +64,7 @@ func TestNormalizeName(t *testing.T) {
 
 func FuzzNormalizeName(f *testing.F) {
 	for _, s := range []string{"example.com", "B\u00dcCHER.example", "xn--bcher-kva.example", "a..b", "1.2.3.4", "0x7f000001",
-		"\u0131.com", "a\u0300.com", strings.Repeat("a.", 130), "xn--a", "\u05d0b.com"} {
+		"\u0131.com", "a\u0300.com", strings.Repeat("a.", 130), "xn--a", "\u05d0b.com", "00--A"} {
 		f.Add(s, true)
 		f.Add(s, false)
 	}
