@@ -115,10 +115,15 @@ func (m *memory) measure(ctx context.Context, r *report, s *server, out counter)
 	return m.judge(r, all, end.Sub(start), after-before, &seen)
 }
 
+// warmUp is how many samples at the start are not judged: caches fill and the
+// heap finds its size. It is never more than a third of the run.
+const warmUp = 10
+
 func (m *memory) judge(r *report, all []float64, took, used time.Duration, seen *loadResult) error {
+	all = all[min(warmUp, len(all)/3):]
 	quarter := len(all) / 4
 	if quarter == 0 {
-		return errors.New("too few messages to tell: at least 4,000 are needed")
+		return errors.New("too few messages to tell: at least 6,000 are needed")
 	}
 	first, last := median(all[:quarter]), median(all[len(all)-quarter:])
 	top := all[0]

@@ -101,8 +101,12 @@ func (d *DB) connect(c Config) (err error) {
 // commit, and transactions that take the write lock when they begin.
 func sqliteDSN(path string, readOnly bool) string {
 	q := url.Values{}
+	cache := "cache_size(-16384)" // kB per connection
+	if readOnly {
+		cache = "cache_size(-4096)" // the file is in the system's cache as well
+	}
 	for _, p := range []string{"busy_timeout(20000)", "journal_mode(WAL)", "synchronous(FULL)",
-		"cache_size(-32768)", "temp_store(MEMORY)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"} {
+		cache, "temp_store(MEMORY)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"} {
 		q.Add("_pragma", p)
 	}
 	if readOnly {
