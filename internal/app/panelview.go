@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"postroad/internal/base/disk"
+	"postroad/internal/base/op"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
 	"postroad/internal/core/webhook"
@@ -432,6 +433,9 @@ func (p *panelSource) call(ctx context.Context, c *webhook.Call) panel.WebhookCa
 
 // System describes the running program.
 func (p *panelSource) System(ctx context.Context) (panel.System, error) {
+	if _, _, err := p.may(ctx, op.Account, op.Write); err != nil { // settings and paths are the operator's
+		return panel.System{}, err
+	}
 	a := p.a
 	s := panel.System{Started: a.started, Hostname: a.cfg.Hostname, DataDir: a.cfg.Data, Database: a.database(ctx)}
 	if d, err := disk.Of(a.cfg.Data); err == nil {
