@@ -192,6 +192,23 @@ func (q *Queue) yields(l *Lane) bool {
 	return false
 }
 
+// othersWait reports whether another lane than l has work and no session for
+// it. A lane whose work was done by the sessions it has waits no longer: if its
+// own sessions left on its account, each would be followed by a new one with a
+// new connection.
+func (q *Queue) othersWait(l *Lane) bool {
+	for _, line := range []*[]*Lane{&q.hungry, &q.wanting} {
+		for len(*line) > 0 && (*line)[0].ready() == 0 {
+			(*line)[0].queued = false
+			*line = (*line)[1:]
+		}
+		if len(*line) > 1 || len(*line) == 1 && (*line)[0] != l {
+			return true
+		}
+	}
+	return false
+}
+
 // Take returns the next deliveries of the lane: one, or up to limit of the
 // same message that share a body. It waits a while for more work when there
 // is none and returns nil when the session should end.
@@ -233,7 +250,7 @@ func (q *Queue) take(l *Lane, limit int, wait bool) ([]*Delivery, *waiter) {
 	if got := l.pop(limit); got != nil {
 		return got, nil
 	}
-	if !wait || len(q.hungry)+len(q.wanting) > 0 {
+	if !wait || q.othersWait(l) {
 		return nil, nil
 	}
 	w := &waiter{lane: l, wake: make(chan struct{})}

@@ -139,3 +139,25 @@ func TestLinger(t *testing.T) {
 		t.Errorf("%d sessions began, %d ended", began.Load(), ended.Load())
 	}
 }
+
+// TestSessionsStay: a lane that would like more sessions than there is room for
+// keeps those it has, and their connections; it does not trade them for new ones.
+func TestSessionsStay(t *testing.T) {
+	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 4, LaneSessions: func(string) int { return 4 }})
+	var began atomic.Int64
+	done := make(chan string, 100)
+	work := r.all(func(d *Delivery) { done <- d.Lane })
+	r.run(func(ctx context.Context, l *Lane) {
+		began.Add(1)
+		work(ctx, l)
+	})
+	for range 50 {
+		r.stage(r.make("a.test", 20))
+		for range 20 {
+			receive(t, done, "a delivery")
+		}
+	}
+	if n := began.Load(); n > 4 {
+		t.Fatalf("%d sessions were begun where 4 may run", n)
+	}
+}
