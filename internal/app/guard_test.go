@@ -22,16 +22,19 @@ func TestLocalBrowsers(t *testing.T) {
 	for _, c := range []struct {
 		host, origin, site string
 		want               int
+		agent              string
 	}{
-		{"localhost:8025", "", "", 200},                                // curl, SDKs
-		{"api.mailgun.net", "", "", 200},                               // SDKs pointed here by /etc/hosts
-		{"localhost:8025", "", "same-origin", 200},                     // the panel
-		{"127.0.0.1:8025", "http://localhost:3000", "cross-site", 200}, // the developer's own page
-		{"mail.example:8025", "http://mail.example:8025", "same-site", 200},
-		{"localhost:8025", "https://evil.example", "cross-site", 403},
-		{"localhost:8025", "null", "cross-site", 403},
-		{"evil.example:8025", "", "same-origin", 403}, // DNS rebinding
-		{"evil.example:8025", "http://evil.example:8025", "", 403},
+		{"localhost:8025", "", "", 200, ""},                                // curl, SDKs
+		{"api.mailgun.net", "", "", 200, ""},                               // SDKs pointed here by /etc/hosts
+		{"localhost:8025", "", "same-origin", 200, ""},                     // the panel
+		{"127.0.0.1:8025", "http://localhost:3000", "cross-site", 200, ""}, // the developer's own page
+		{"mail.example:8025", "http://mail.example:8025", "same-site", 200, ""},
+		{"localhost:8025", "https://evil.example", "cross-site", 403, ""},
+		{"localhost:8025", "null", "cross-site", 403, ""},
+		{"evil.example:8025", "", "same-origin", 403, ""}, // DNS rebinding
+		{"evil.example:8025", "http://evil.example:8025", "", 403, ""},
+		{"evil.example:8025", "", "", 403, "Mozilla/5.0 (X11; Linux x86_64)"}, // the same over plain http
+		{"postroad:8025", "", "", 200, "Mozilla/5.0 (X11; Linux x86_64)"},     // a container's name
 	} {
 		r := httptest.NewRequest("GET", "/v3/x/events", nil)
 		r.Host = c.host
@@ -40,6 +43,9 @@ func TestLocalBrowsers(t *testing.T) {
 		}
 		if c.site != "" {
 			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		if c.agent != "" {
+			r.Header.Set("User-Agent", c.agent)
 		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -96,8 +96,7 @@ func clientOf(proxies []netip.Prefix, h http.Handler) http.Handler {
 // from a stranger. Programs send neither header and are not concerned.
 func localBrowsers(h http.Handler, base string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
-		if (origin != "" || site != "") && !(localName(r.Host, base) && localOrigin(origin, base)) {
+		if browser(r.Header) && !(localName(r.Host, base) && localOrigin(r.Header.Get("Origin"), base)) {
 			w.Header().Set("Content-Type", "application/json; charset=utf-8")
 			w.WriteHeader(http.StatusForbidden)
 			io.WriteString(w, `{"message":"Forbidden","hint":"capture mode answers web pages of this machine only"}`+"\n")
@@ -105,6 +104,12 @@ func localBrowsers(h http.Handler, base string) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// browser reports whether a request looks like a browser's. Origin and Sec-Fetch
+// are missing from some: a page read over plain http from its own origin.
+func browser(h http.Header) bool {
+	return h.Get("Origin") != "" || h.Get("Sec-Fetch-Site") != "" || h.Get("Accept-Language") != "" || strings.HasPrefix(h.Get("User-Agent"), "Mozilla/")
 }
 
 func localOrigin(origin, base string) bool {
@@ -122,7 +127,7 @@ func localName(host, base string) bool {
 		host = h
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || host != "" && !strings.Contains(host, ".") { // a name without a dot is of this network
 		return true
 	}
 	if _, err := netip.ParseAddr(host); err == nil {

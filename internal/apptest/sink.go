@@ -31,14 +31,14 @@ const (
 
 // Script is how a Sink behaves. The zero Script takes everything.
 type Script struct {
-	Banner, Ehlo, StartTLS, Mail, Data, Dot Step
-	Rcpt                                    map[string]Step  // by recipient
-	Any                                     Step             // for recipients not in Rcpt
-	Offer                                   []string         // extensions; nil: PIPELINING, 8BITMIME, SMTPUTF8, ENHANCEDSTATUSCODES
-	Cert                                    *tls.Certificate // offers STARTTLS
-	Implicit                                bool             // TLS from the first byte
-	User, Pass                              string           // AUTH PLAIN is required
-	PerConn                                 int              // transactions of a connection before 421; 0: no limit
+	Banner, Ehlo, StartTLS, Mail, Data, Dot, Rset Step
+	Rcpt                                          map[string]Step  // by recipient
+	Any                                           Step             // for recipients not in Rcpt
+	Offer                                         []string         // extensions; nil: PIPELINING, 8BITMIME, SMTPUTF8, ENHANCEDSTATUSCODES
+	Cert                                          *tls.Certificate // offers STARTTLS
+	Implicit                                      bool             // TLS from the first byte
+	User, Pass                                    string           // AUTH PLAIN is required
+	PerConn                                       int              // transactions of a connection before 421; 0: no limit
 }
 
 // Message is a message as a Sink took it, or refused it at its end.
@@ -350,7 +350,7 @@ func (d *dialogue) command(line string) bool {
 		return d.data()
 	case "RSET":
 		d.m, d.open = Message{}, false
-		return d.say("250 2.0.0 forgotten")
+		return d.step(d.s.Rset, "250 2.0.0 forgotten")
 	case "QUIT":
 		d.say("221 2.0.0 bye")
 		return false

@@ -13,6 +13,9 @@ import (
 // show no gain above it.
 const maxBatch = 512
 
+// errStore marks failures of the store as a whole, not of a statement.
+var errStore = errors.New("database does not answer")
+
 // ErrClosed is returned by Group after Close.
 var ErrClosed = errors.New("database is closed")
 
@@ -139,8 +142,12 @@ func (g *group) commit(batch []*job) {
 			batch = append(batch[:bad:bad], batch[bad+1:]...)
 			continue
 		}
-		if len(batch) == 1 {
-			batch[0].answer(err)
+		if len(batch) == 1 || errors.Is(err, errStore) {
+			// The store itself does not work: one by one would be no better and
+			// take that much longer.
+			for _, j := range batch {
+				j.answer(err)
+			}
 			return
 		}
 		for _, j := range batch {
@@ -164,13 +171,13 @@ func (g *group) try(batch []*job) (bad int, err error) {
 	defer cancel()
 	if g.conn == nil {
 		if err := g.reconnect(ctx); err != nil {
-			return -1, fmt.Errorf("database: %w", err)
+			return -1, fmt.Errorf("%w: %w", errStore, err)
 		}
 	}
 	defer g.d.lockWriter()()
 	if _, err := g.conn.ExecContext(ctx, g.begin()); err != nil {
 		g.drop()
-		return -1, fmt.Errorf("begin: %w", err)
+		return -1, fmt.Errorf("%w: begin: %w", errStore, err)
 	}
 	shared := &Tx{Now: g.d.now(), ctx: ctx, db: g.d, q: g.conn, stmts: g.stmts}
 	for i, j := range batch {
@@ -183,6 +190,9 @@ func (g *group) try(batch []*job) (bad int, err error) {
 	}
 	if err := shared.flush(); err != nil {
 		g.rollback(batch)
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", errStore, err)
+		}
 		return -1, err
 	}
 	if err := g.sound(ctx); err != nil {

@@ -40,6 +40,9 @@ func (e *Engine) compose(j *job) error {
 	return nil
 }
 
+// maxCompiled bounds the bodies whose compiled form is kept, in bytes.
+const maxCompiled = 256 << 10
+
 // personalise makes one recipient's copy of a batch from its body, compiled once
 // for all of them.
 func (e *Engine) personalise(id int64, raw []byte, vars, recipient string) (smtp.Message, error) {
@@ -52,7 +55,9 @@ func (e *Engine) personalise(id int64, raw []byte, vars, recipient string) (smtp
 		if t, err = mime.CompileTemplate(raw); err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
-		e.templates.Put(id, t)
+		if len(raw) <= maxCompiled {
+			e.templates.Put(id, t)
+		}
 	}
 	return message.Personalise(t, raw, v)
 }

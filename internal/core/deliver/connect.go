@@ -188,8 +188,13 @@ func (f *failure) tlsFailed() bool { return strings.HasPrefix(f.text, errTLS) }
 func (t *wire) toRelay(ctx context.Context, r *Relay, p policy) (*conn, *failure) {
 	if !t.e.PlainRelay && !isLoopback(r.Host) {
 		p.require = true
+		p.verify = p.verify || r.User != "" // a password goes to nobody else
 	}
-	return t.open(ctx, r.Host, net.JoinHostPort(r.Host, r.Port), p, false, r)
+	c, fail := t.open(ctx, r.Host, net.JoinHostPort(r.Host, r.Port), p, false, r)
+	if fail != nil {
+		fail.perm = false // a relay that refuses us says nothing about the message
+	}
+	return c, fail
 }
 
 // isLoopback reports whether traffic to host stays on the machine.
@@ -239,7 +244,6 @@ func (t *wire) open(ctx context.Context, name, addr string, p policy, plain bool
 	if r != nil && r.User != "" {
 		if err := cl.Auth(ctx, r.User, r.Pass); err != nil {
 			fail := c.refusal(err)
-			fail.perm = false // a wrong relay password is ours to repair, not the message's fault
 			fail.code, fail.enhanced = 454, "4.7.0"
 			cl.Close()
 			return nil, fail

@@ -166,3 +166,15 @@ func TestReuse(t *testing.T) {
 		})
 	}
 }
+
+// TestRefusedReset: what a server says to RSET is about the transaction before;
+// the next message goes out on a new connection and its recipient is not blamed.
+func TestRefusedReset(t *testing.T) {
+	b := start(t, apptest.Options{})
+	k := b.site(t, "reset.test", script{Rcpt: map[string]apptest.Step{"gone@reset.test": "550 5.1.1 no such user"}, Rset: "550 session blocked"})
+	permanent("bounce", 550, "5.1.1", "no such user").check(t, b.Outcome(b.Send(from, fields{"to", "gone@reset.test"}), "gone@reset.test", 1))
+	ok().check(t, b.Outcome(b.Send(from, fields{"to", "well@reset.test"}), "well@reset.test", 1))
+	if got := k.Messages(); len(got) != 1 || got[0].Conn != 2 {
+		t.Fatalf("%+v", got)
+	}
+}

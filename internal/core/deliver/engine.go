@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
 	"postroad/internal/base/dnsx"
@@ -72,6 +74,7 @@ type Engine struct {
 	buffers   *smtp.Buffers
 	signed    *recent.Map[int64, string]         // by message: signatures of those to several destinations
 	templates *recent.Map[int64, *mime.Template] // by message: compiled batches
+	bodies    *semaphore.Weighted                // bytes of large bodies in sessions
 	dead      *recent.Map[string, *outage]       // by lane and address: what let us wait in vain
 	Stats     Stats
 }
@@ -97,7 +100,28 @@ func New(c Config) *Engine {
 	}
 	return &Engine{Config: c, clock: c.DB.Clock(), signer: &dkim.Signer{}, buffers: &smtp.Buffers{},
 		signed: recent.New[int64, string](4096), templates: recent.New[int64, *mime.Template](64),
-		dead: recent.New[string, *outage](4096)}
+		bodies: semaphore.NewWeighted(maxBodies), dead: recent.New[string, *outage](4096)}
+}
+
+// Bodies above smallBody count against maxBodies while a session holds them, so
+// that slow receivers of large messages cannot take all memory. A body counts
+// twice: composing may copy it.
+const (
+	smallBody = 64 << 10
+	maxBodies = 512 << 20
+)
+
+// room waits until the body of the job fits and returns what gives the room
+// back.
+func (e *Engine) room(ctx context.Context, size int64) (release func(), err error) {
+	if size <= smallBody {
+		return func() {}, nil
+	}
+	n := min(2*size, maxBodies)
+	if err := e.bodies.Acquire(ctx, n); err != nil {
+		return nil, err
+	}
+	return func() { e.bodies.Release(n) }, nil
 }
 
 // transport hands messages over. Every delivery of the job gets an outcome.
@@ -175,6 +199,12 @@ func (e *Engine) try(ctx context.Context, t transport, list []*outcome) (msg *me
 		return j.msg
 	}
 	msg = j.msg
+	release, err := e.room(ctx, j.msg.Size)
+	if err != nil {
+		setBack(j.list, "the server was stopped before the attempt")
+		return msg
+	}
+	defer release()
 	if err := e.compose(j); err != nil {
 		e.Logger.Error("composing a delivery", "message", j.msg.ID, "error", err)
 		setBack(j.list, "the message could not be composed: "+err.Error())

@@ -26,12 +26,14 @@ func TestRelay(t *testing.T) {
 	plain, plainPort := relay("localhost", script{User: "user", Pass: "p@ss"})
 	// A relay by its name goes through the World's resolver of addresses: none.
 	far := w.Sink(t, "relay.far.test", script{})
+	closed, closedPort := relay("localhost", script{Banner: "554 5.7.1 you are blocked"})
 	b := start(t, apptest.Options{World: w, Args: []string{
 		"--relay=submit.test=smtp://user:p%40ss@localhost:" + submitPort,
 		"--relay=smtps.test=smtps://user:p%40ss@localhost:" + smtpsPort,
 		"--relay=wrong.test=smtp://user:no@localhost:" + wrongPort,
 		"--relay=plain.test=smtp://user:p%40ss@localhost:" + plainPort,
 		"--relay=far.test=smtp://" + far.IP + ":25",
+		"--relay=closed.test=smtp://localhost:" + closedPort,
 	}})
 	for _, c := range []struct {
 		to   string
@@ -42,6 +44,7 @@ func TestRelay(t *testing.T) {
 		{"x@smtps.test", smtps, ok()},
 		{"x@plain.test", plain, ok()}, // on this machine nothing is overheard
 		{"x@wrong.test", wrong, temporary(454, "4.7.0", "no")},
+		{"x@closed.test", closed, temporary(554, "5.7.1", "you are blocked")}, // ours to repair: the message waits
 		{"x@far.test", far, temporary(450, "4.7.4", "does not offer TLS")},
 	} {
 		t.Run(c.to, func(t *testing.T) {

@@ -136,8 +136,8 @@ func (t *wire) transact(ctx context.Context, j *job, c *conn) bool {
 		return false
 	}
 	var refused *smtp.ReplyError
-	if errors.As(err, &refused) && refused.Reply.Code == 421 && refused.Stage == smtp.StageMail && c.sent > 1 {
-		return false
+	if errors.As(err, &refused) && c.sent > 1 && (refused.Stage == smtp.StageReset || refused.Stage == smtp.StageMail && refused.Reply.Code == 421) {
+		return false // about the connection, not about this message
 	}
 	for i, o := range j.list {
 		t.decide(o, &res, i, refused, err)

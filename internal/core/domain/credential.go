@@ -62,7 +62,7 @@ type credentials struct {
 	// seed: a changed password has another stored hash and so is not found.
 	verified *cache.Cache[[sha256.Size]byte, struct{}]
 	seed     []byte
-	slots    chan struct{} // bounds the memory of hashes running at one time
+	slots    chan struct{} // bounds the memory and cores of hashes running at one time
 	dummy    string        // costs the same as a real hash
 }
 
@@ -71,7 +71,7 @@ func newCredentials(c clock.Clock) *credentials {
 		rows:     cache.New[string, *credential](c, cacheTTL, cacheSize),
 		verified: cache.New[[sha256.Size]byte, struct{}](c, verifiedTTL, verifiedSize),
 		seed:     ids.Bytes(32),
-		slots:    make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		slots:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		dummy:    encodeHash(ids.Bytes(argonSalt), ids.Bytes(argonKey)),
 	}
 }

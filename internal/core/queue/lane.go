@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -101,7 +102,13 @@ func (q *Queue) place(l *Lane) bool {
 // make room.
 func (q *Queue) enqueue(l *Lane) {
 	if l.queued {
-		return
+		// A lane in line for another session that has lost its last one since
+		// moves on to the line of those without.
+		i := slices.Index(q.wanting, l)
+		if l.sessions > 0 || i < 0 {
+			return
+		}
+		q.wanting = slices.Delete(q.wanting, i, i+1)
 	}
 	l.queued = true
 	if l.sessions == 0 {

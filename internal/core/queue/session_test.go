@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -159,5 +161,34 @@ func TestSessionsStay(t *testing.T) {
 	}
 	if n := began.Load(); n > 4 {
 		t.Fatalf("%d sessions were begun where 4 may run", n)
+	}
+}
+
+// TestAllLanesAdvance: lanes that all have more than a quantum of work share
+// the sessions by turns, also those that wanted a second one before.
+func TestAllLanesAdvance(t *testing.T) {
+	const lanes, each = 9, 300
+	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 4, LaneSessions: func(string) int { return 20 }})
+	var mu sync.Mutex
+	done, total := map[string]int{}, 0
+	half := make(chan map[string]int, 1)
+	r.run(r.all(func(d *Delivery) {
+		mu.Lock()
+		defer mu.Unlock()
+		done[d.Lane]++
+		if total++; total == lanes*each/2 {
+			half <- maps.Clone(done)
+		}
+	}))
+	var all []*Delivery
+	for i := range lanes {
+		all = append(all, r.make(fmt.Sprintf("lane%d.test", i), each)...)
+	}
+	r.stage(all)
+	got := receive(t, half, "half of the work")
+	for i := range lanes {
+		if n := got[fmt.Sprintf("lane%d.test", i)]; n < each/6 {
+			t.Errorf("lane %d had %d of %d turns when half of all were taken: %v", i, n, each, got)
+		}
 	}
 }
