@@ -128,6 +128,10 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	return a, nil
 }
 
+// exclusivePatience is how long the database server may take to notice that a
+// program killed before this one is gone.
+const exclusivePatience = 15 * time.Second
+
 func (a *App) openStores(ctx context.Context) error {
 	if err := os.MkdirAll(a.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -143,6 +147,9 @@ func (a *App) openStores(ctx context.Context) error {
 	}
 	if a.db, err = db.Open(ctx, db.Config{URL: url, Clock: a.clock, Logger: a.log}); err != nil {
 		return err
+	}
+	if err := a.db.Exclusive(ctx, exclusivePatience); err != nil {
+		return fmt.Errorf("database %s: %w", db.Redact(url), err)
 	}
 	steps, err := schema.Steps()
 	if err != nil {

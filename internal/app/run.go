@@ -38,6 +38,7 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
 	workers.run("disk", func() error { return a.watchDisk(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
+	workers.run("domains", func() error { return a.checkDomains(work) })
 	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", address(a.smtpLn), "after", a.clock.Now().Sub(a.started).String())
 
 	var err error
@@ -118,7 +119,7 @@ func (a *App) stopServers(ctx context.Context) {
 	wg.Wait()
 }
 
-// housekeeping drops what is past its retention and checks pending domains.
+// housekeeping drops what is past its retention.
 func (a *App) housekeeping(ctx context.Context) error {
 	for {
 		now := a.clock.Now()
@@ -128,17 +129,36 @@ func (a *App) housekeeping(ctx context.Context) error {
 		if _, err := a.webhooks.DeleteBefore(ctx, now.Add(-webhookRetention)); err != nil && ctx.Err() == nil {
 			a.log.Error("webhook retention", "error", err)
 		}
-		if !a.dev() && !a.cfg.AssumeVerified {
-			if _, err := a.domains.VerifyPending(ctx, 50); err != nil && ctx.Err() == nil {
-				a.log.Error("checking domains", "error", err)
-			}
-		}
-		c, stop := a.clock.After(5 * time.Minute)
-		select {
-		case <-ctx.Done():
-			stop()
+		if !a.pause(ctx, 5*time.Minute) {
 			return nil
-		case <-c:
 		}
+	}
+}
+
+// checkDomains looks up the records of pending domains. It is a loop of its own
+// because slow name servers may hold a round up for many minutes.
+func (a *App) checkDomains(ctx context.Context) error {
+	if a.dev() || a.cfg.AssumeVerified {
+		return nil
+	}
+	for {
+		if _, err := a.domains.VerifyPending(ctx, 50); err != nil && ctx.Err() == nil {
+			a.log.Error("checking domains", "error", err)
+		}
+		if !a.pause(ctx, 5*time.Minute) {
+			return nil
+		}
+	}
+}
+
+// pause waits; false when ctx ended.
+func (a *App) pause(ctx context.Context, d time.Duration) bool {
+	c, stop := a.clock.After(d)
+	defer stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-c:
+		return true
 	}
 }

@@ -38,6 +38,7 @@ type DB struct {
 	log     *slog.Logger
 	w, r    *sql.DB
 	group   *group
+	lock    *sql.Conn // holds the lock of Exclusive
 
 	// writing orders SQLite's writers fairly; its own busy handler would poll.
 	writing sync.Mutex
@@ -131,9 +132,11 @@ func Redact(u string) string {
 	return p.Redacted()
 }
 
-// Close ends the group writer after its last batch and closes the pools.
+// Close ends the group writer after its last batch, gives up what Exclusive took
+// and closes the pools.
 func (d *DB) Close() error {
 	d.group.close()
+	d.release()
 	return d.closePools()
 }
 

@@ -156,3 +156,77 @@ func TestGroupAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestExclusive(t *testing.T) {
+	open := func(t *testing.T, u string, c clock.Clock) *db.DB {
+		t.Helper()
+		return dbtest.Open(t, u, c, nil)
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		u := dbtest.SQLiteURL(t)
+		for range 2 { // the directory's lock is another's matter
+			if err := open(t, u, nil).Exclusive(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("postgres", func(t *testing.T) {
+		u, elsewhere := dbtest.PostgresURL(t), dbtest.PostgresURL(t)
+		first := open(t, u, nil)
+		if err := first.Exclusive(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(t, elsewhere, nil).Exclusive(t.Context(), 0); err != nil {
+			t.Fatalf("another schema: %v", err)
+		}
+		second := open(t, u, nil)
+		if err := second.Exclusive(t.Context(), 0); !errors.Is(err, db.ErrInUse) || err.Error() != "another program is using this database" {
+			t.Fatal(err)
+		}
+		if err := second.Exclusive(t.Context(), time.Millisecond); !errors.Is(err, db.ErrInUse) {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := second.Exclusive(ctx, time.Minute); err == nil {
+			t.Fatal("taken twice")
+		}
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Exclusive(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A program that waits gets the database when the one before ends.
+func TestExclusiveWaits(t *testing.T) {
+	u, c := dbtest.PostgresURL(t), &waited{Fake: clock.NewFake(time.UnixMicro(1)), c: make(chan struct{}, 100)}
+	first, second := dbtest.Open(t, u, nil, nil), dbtest.Open(t, u, c, nil)
+	if err := first.Exclusive(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- second.Exclusive(t.Context(), time.Hour) }()
+	<-c.c
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.Advance(time.Second)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waited is a clock that tells when somebody waits.
+type waited struct {
+	*clock.Fake
+	c chan struct{}
+}
+
+func (w *waited) After(d time.Duration) (<-chan time.Time, func()) {
+	c, stop := w.Fake.After(d)
+	w.c <- struct{}{}
+	return c, stop
+}

@@ -2,7 +2,8 @@
 // database/sql.
 //
 // SQLite (pure Go, WAL, synchronous=FULL) is the embedded default with one
-// writing connection and a pool of readers; PostgreSQL serves several nodes.
+// writing connection and a pool of readers; PostgreSQL is for those who run it
+// anyway. One program uses a database at a time (Exclusive).
 // SQL is written with ? placeholders and the few type words of migrations
 // (see Dialect); everything else is the common subset of both engines:
 // BIGINT, TEXT, bytes, ON CONFLICT, RETURNING, partial indexes, keyset paging.

@@ -123,7 +123,8 @@ func (c *Client) MX(ctx context.Context, domain string) ([]MX, error) {
 	return hosts, nil
 }
 
-// Addrs implements Resolver. Both types are asked for at the same time.
+// Addrs implements Resolver. Both types are asked for at the same time. Without an
+// address there is always an error.
 func (c *Client) Addrs(ctx context.Context, host string) (v4, v6 []netip.Addr, err error) {
 	var errA, errAAAA error
 	var g errgroup.Group
@@ -141,6 +142,8 @@ func (c *Client) Addrs(ctx context.Context, host string) (v4, v6 []netip.Addr, e
 	return nil, nil, worse(errA, errAAAA)
 }
 
+// addrs returns the addresses of one type, at least one. A record may be there
+// and hold none: the wire library lets one without data through.
 func (c *Client) addrs(ctx context.Context, host string, qtype uint16) ([]netip.Addr, error) {
 	records, err := c.lookup(ctx, host, qtype)
 	if err != nil {
@@ -158,6 +161,9 @@ func (c *Client) addrs(ctx context.Context, host string, qtype uint16) ([]netip.
 		if a, ok := netip.AddrFromSlice(ip); ok {
 			addrs = append(addrs, a)
 		}
+	}
+	if len(addrs) == 0 {
+		return nil, &Error{Kind: NoData, Name: canonicalName(host), Type: dns.TypeToString[qtype]}
 	}
 	return addrs, nil
 }

@@ -163,8 +163,11 @@ func TestFailures(t *testing.T) {
 func TestAddrsErrors(t *testing.T) {
 	z := sampleZone(t)
 	z.Fail("broken.example", dns.RcodeServerFailure)
+	z.Set(t, "hollow.example", "A", `\# 0`) // records without an address in them
+	z.Set(t, "hollow.example", "AAAA", `\# 0`)
 	c := newClient(t, z)
 	for name, want := range map[string]dnsx.Kind{
+		"hollow.example":      dnsx.NoData,
 		"nowhere.example.org": dnsx.NotFound,
 		"example.com":         dnsx.NoData,
 		"broken.example":      dnsx.Temporary,

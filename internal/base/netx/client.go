@@ -67,8 +67,11 @@ type Response struct {
 	Header map[string][]string
 	// Body is as much of the body as MaxResponseBytes allows.
 	Body []byte
-	// Truncated: there was more.
+	// Truncated: there was more, or the body broke off.
 	Truncated bool
+	// BodyErr is why the body broke off, nil when it did not: the connection
+	// was reset, the body ended early or was too slow, or the context ended.
+	BodyErr error
 	// RemoteAddr is the HOST:PORT that was connected to.
 	RemoteAddr string
 	// Duration is the time from the call to the end of the body.
@@ -144,8 +147,9 @@ func (c *Client) CheckURL(ctx context.Context, s string) error {
 	}
 }
 
-// Do sends a request and reads the response. An answer of any status is no error.
-// Errors: *URLError, *ForbiddenAddressError, ErrTooManyRedirects, ErrDowngrade, and
+// Do sends a request and reads the response. An answer of any status is no error,
+// even if its body breaks off: the receiver has answered, and who asked again
+// would ask twice. Response.BodyErr tells. Errors: *URLError, *ForbiddenAddressError, ErrTooManyRedirects, ErrDowngrade, and
 // those of package net/http and of the context.
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	if _, err := parseURL(r.URL); err != nil {
@@ -168,13 +172,14 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	}
 	body, truncated, err := readBody(response.Body, c.config.MaxResponseBytes)
 	if err != nil {
-		return Response{}, fmt.Errorf("read response of %s: %w", r.URL, err)
+		err = fmt.Errorf("read response of %s: %w", r.URL, err)
 	}
 	return Response{
 		Status:     response.StatusCode,
 		Header:     response.Header,
 		Body:       body,
-		Truncated:  truncated,
+		Truncated:  truncated || err != nil,
+		BodyErr:    err,
 		RemoteAddr: remote,
 		Duration:   c.config.Clock().Sub(began),
 	}, nil
@@ -194,7 +199,8 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	return request, nil
 }
 
-// readBody reads up to limit bytes and closes the body.
+// readBody reads up to limit bytes and closes the body. With an error it returns
+// what came before.
 func readBody(r io.ReadCloser, limit int64) (body []byte, truncated bool, err error) {
 	body, err = io.ReadAll(io.LimitReader(r, limit+1))
 	if int64(len(body)) > limit {

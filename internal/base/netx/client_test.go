@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -354,5 +355,45 @@ func TestSecondAddress(t *testing.T) {
 	r, err := c.Do(t.Context(), netx.Request{URL: "http://two.example:" + port})
 	if err != nil || string(r.Body) != "here" || r.RemoteAddr != "127.0.0.2:"+port {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestBrokenBody: a receiver that has sent a status has answered, whatever becomes
+// of the body.
+func TestBrokenBody(t *testing.T) {
+	release, seen := make(chan struct{}), make(chan struct{}, 3)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { seen <- struct{}{} }})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "part")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+		<-seen // a reset must not overtake what was sent
+		switch r.URL.Path {
+		case "/slow":
+			<-release
+		case "/reset":
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+	}))
+	defer server.Close()
+	defer close(release)
+	for path, timeout := range map[string]time.Duration{"/short": 0, "/reset": 0, "/slow": 500 * time.Millisecond} {
+		c := netx.NewClient(netx.Config{AllowPrivate: true, Timeout: timeout})
+		r, err := c.Do(ctx, netx.Request{URL: server.URL + path})
+		if err != nil || r.Status != http.StatusOK || r.BodyErr == nil || !r.Truncated || string(r.Body) != "part" {
+			t.Errorf("%s: %+v, %v", path, r, err)
+		}
+		if path == "/slow" && !errors.Is(r.BodyErr, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", path, r.BodyErr)
+		}
+		c.CloseIdle()
 	}
 }

@@ -60,7 +60,7 @@ func (c *capture) decide(ctx context.Context, o *outcome, magic string) {
 	case "bounce", "bounced":
 		o.permfail(550, "5.1.1", "5.1.1 The email account that you tried to reach does not exist (simulated)", "bounce")
 	case "defer", "deferred":
-		if o.d.Attempt == 1 {
+		if o.d.Tries == 0 {
 			o.tempfail(451, "4.7.1", "4.7.1 Try again later (simulated)")
 			o.next = 2 * time.Second
 			return

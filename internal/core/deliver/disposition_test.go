@@ -79,7 +79,7 @@ func TestDisposition(t *testing.T) {
 			}
 			waiting := b.Waiting(id)
 			if d.Severity == event.Temporary {
-				if len(waiting) != 1 || waiting[0].Attempt != 1 || d.DeliveryStatus.RetrySeconds != 630 {
+				if len(waiting) != 1 || waiting[0].Tries != 1 || waiting[0].Attempt != 0 || d.DeliveryStatus.RetrySeconds != 630 {
 					t.Errorf("not rescheduled: %+v, retry-seconds %d", waiting, d.DeliveryStatus.RetrySeconds)
 				}
 			} else if len(waiting) != 0 {

@@ -239,17 +239,21 @@ func (e *Engine) load(ctx context.Context, list []*outcome) (*job, error) {
 	return j, err
 }
 
-// poison is how many attempts above the schedule say that attempts do not come
-// to an outcome: each ended with the program.
-const poison = 10
+// poison is after how many claims without an outcome a delivery is set aside
+// unattempted: each of them ended with the program, and it may be the cause. It
+// is deferred, not failed, because whatever else was in the window at the time
+// has as many claims.
+const poison = 12
 
 // screen decides the deliveries that need no connection and returns the rest.
 func (e *Engine) screen(ctx context.Context, j *job) []*outcome {
 	rest := j.list[:0:0]
 	for _, o := range j.list {
 		switch {
-		case o.d.Attempt > len(e.Retry)+poison || e.late(j, o):
+		case e.late(j, o):
 			o.expire()
+		case o.d.Attempt > poison:
+			o.tempfail(451, "4.3.0", "set aside: the program ended again and again before this was delivered")
 		case j.dom.State == domain.Disabled:
 			o.permfail(550, "5.7.1", "domain "+j.dom.Name+" is disabled", "generic")
 		case j.msg.Meta.Options.TestMode:

@@ -150,7 +150,7 @@ func (o *outcome) describe(doc *event.Doc, msg *message.Message, now time.Time) 
 		return
 	}
 	s := o.status
-	s.AttemptNo = o.d.Attempt
+	s.AttemptNo = o.d.Tries + 1
 	s.SessionSeconds = float64(now.Sub(o.began).Microseconds()/1000) / 1000
 	if o.verdict == delivered {
 		s.FirstAttemptSeconds = max(0, float64(o.d.FirstAt/1000-msg.CreatedAt.UnixMilli())/1000)
@@ -175,7 +175,7 @@ func (e *Engine) logAttempt(msg *message.Message, o *outcome) {
 		return
 	}
 	e.Logger.Log(context.Background(), levelOf(o), "attempt", "message", msg.MessageID, "recipient", o.d.Recipient, "lane", o.d.Lane,
-		"attempt", o.d.Attempt, "code", o.status.Code, "enhanced", o.status.EnhancedCode, "mx", o.status.MXHost,
+		"attempt", o.d.Tries+1, "code", o.status.Code, "enhanced", o.status.EnhancedCode, "mx", o.status.MXHost,
 		"outcome", o.verdict.String(), "ms", e.clock.Now().Sub(o.began).Milliseconds(), "answer", o.status.Message)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"postroad/internal/app"
 	"postroad/internal/apptest"
@@ -35,25 +36,66 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestPoison: a delivery that ended with the program again and again is given
-// up without another attempt.
+// crashed leaves the waiting deliveries as n programs do that claimed them and
+// were killed.
+func (b *bed) crashed(n int) {
+	b.t.Helper()
+	if err := b.DB.Write(b.t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec("UPDATE delivery SET attempt = ? WHERE node = 0", n)
+		return err
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// TestPoison: a delivery that ended with the program again and again is set
+// aside without another attempt; when its time has come it is tried as usual.
 func TestPoison(t *testing.T) {
 	b := start(t, apptest.Options{})
 	k := b.site(t, "crash.test", script{Any: "450 4.2.0 later"})
 	id := b.Send(from, fields{"to", "x@crash.test"})
 	temporary(450, "4.2.0", "later").check(t, b.Outcome(id, "x@crash.test", 1))
-	if err := b.DB.Write(t.Context(), func(tx *db.Tx) error {
-		_, err := tx.Exec("UPDATE delivery SET attempt = 17") // the schedule has seven waits
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	b.crashed(12)
 	k.Set(script{})
-	b.Advance(1e9 * 660)
-	permanent("old", 602, "4.2.0", "Too old").check(t, b.Outcome(id, "x@crash.test", 2))
-	if len(k.Messages()) != 0 {
-		t.Error("another attempt was made")
+	b.Advance(660 * time.Second)
+	d := b.Outcome(id, "x@crash.test", 2)
+	temporary(451, "4.3.0", "set aside").check(t, d)
+	if len(k.Messages()) != 0 || d.DeliveryStatus.RetrySeconds != 630 {
+		t.Errorf("%d attempts, retry-seconds %d", len(k.Messages()), d.DeliveryStatus.RetrySeconds)
 	}
+	if got := b.Waiting(id); len(got) != 1 || got[0].Tries != 2 || got[0].Attempt != 0 {
+		t.Fatalf("waiting: %+v", got)
+	}
+	b.Advance(660 * time.Second)
+	d = b.Outcome(id, "x@crash.test", 3)
+	ok().check(t, d)
+	if d.DeliveryStatus.AttemptNo != 3 {
+		t.Errorf("attempt %d, want the third", d.DeliveryStatus.AttemptNo)
+	}
+}
+
+// TestCrashesAreNoAttempts: after ten crashes before its first attempt a
+// greylisted delivery is deferred by the first step of the schedule.
+func TestCrashesAreNoAttempts(t *testing.T) {
+	engines(t, func(t *testing.T, o apptest.Options) {
+		b := start(t, o)
+		k := b.site(t, "grey.test", script{Any: "451 4.7.1 greylisted"})
+		at := b.Clock.Now().Add(time.Minute)
+		id := b.Send(from, fields{"to", "x@grey.test", "o:deliverytime", at.Format(time.RFC1123Z)})
+		b.crashed(10)
+		b.Advance(time.Minute)
+		d := b.Outcome(id, "x@grey.test", 1)
+		temporary(451, "4.7.1", "greylisted").check(t, d)
+		if s := d.DeliveryStatus; s.AttemptNo != 1 || s.RetrySeconds != 630 {
+			t.Errorf("attempt %d, retry-seconds %d, want the first and 630", s.AttemptNo, s.RetrySeconds)
+		}
+		if got := b.Waiting(id); len(got) != 1 || got[0].Tries != 1 || got[0].Attempt != 0 {
+			t.Fatalf("waiting: %+v", got)
+		}
+		k.Set(script{})
+		b.Advance(630 * time.Second)
+		ok().check(t, b.Outcome(id, "x@grey.test", 2))
+	})
 }
 
 // TestUnwritableEvents: when the events of an outcome cannot be written the

@@ -123,11 +123,11 @@ func (e *Engine) reschedule(o *outcome, jitter float64) int64 {
 	}
 	wait := o.next
 	if wait == 0 {
-		if d.Attempt > len(e.Retry) {
+		if d.Tries >= len(e.Retry) {
 			o.expire()
 			return 0
 		}
-		wait = e.Retry[max(d.Attempt, 1)-1]
+		wait = e.Retry[d.Tries]
 		wait += time.Duration(float64(wait) * 0.1 * jitter) // a stampede of equal waits is spread
 	}
 	due, deadline := now.Add(wait), time.UnixMicro(d.Deadline)

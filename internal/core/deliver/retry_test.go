@@ -115,7 +115,7 @@ func TestScheduled(t *testing.T) {
 	at := b.Clock.Now().Add(2 * time.Hour)
 	id := b.Send(from, fields{"to", "x@then.test", "o:deliverytime", at.Format(time.RFC1123Z)})
 	b.Advance(2*time.Hour - time.Second)
-	if got := b.Waiting(id); len(got) != 1 || got[0].Attempt != 0 || got[0].Due != at.UnixMicro() {
+	if got := b.Waiting(id); len(got) != 1 || got[0].Tries != 0 || got[0].Attempt != 0 || got[0].Due != at.UnixMicro() {
 		t.Fatalf("before its time: %+v", got)
 	}
 	ok().check(t, b.Outcome(b.Send(from, fields{"to", "now@then.test"}), "now@then.test", 1)) // the loader had its turn

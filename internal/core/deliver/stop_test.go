@@ -46,7 +46,7 @@ func TestGracefulStop(t *testing.T) {
 		again := apptest.Start(t, o)
 		again.Idle()
 		once(t, k, messages)
-		for _, m := range k.Messages() { // what was not begun had no attempt
+		for _, m := range k.Messages() { // what was not begun was not tried
 			d := again.Recorded(outcomeOf(m.To[0]))
 			if len(d) == 1 && d[0].Doc.DeliveryStatus.AttemptNo != 1 {
 				t.Errorf("%s: attempt %d", m.To[0], d[0].Doc.DeliveryStatus.AttemptNo)

@@ -2,6 +2,8 @@ package domain
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"postroad/internal/base/db"
 	"postroad/internal/base/dnsx"
+	"postroad/internal/base/errs"
 	"postroad/internal/mail/dkim"
 )
 
@@ -47,22 +50,32 @@ func (s *Service) Verify(ctx context.Context, d *Domain) (*Domain, error) {
 }
 
 // VerifyPending checks up to limit domains that are not verified yet, those
-// checked longest ago first, and returns how many became active.
+// checked longest ago first, and returns how many became active. A domain that
+// cannot be checked does not keep the others from it; the error joins those of
+// all. One that is gone meanwhile is none.
 func (s *Service) VerifyPending(ctx context.Context, limit int) (active int, err error) {
 	var list []*Domain
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
 		list, err = selectUnverified(tx, limit)
 		return err
 	})
+	if err != nil {
+		return 0, err
+	}
+	var failed []error
 	for _, d := range list {
-		if err != nil {
-			return active, err
+		if err := ctx.Err(); err != nil {
+			return active, errors.Join(append(failed, err)...)
 		}
-		if d, err = s.Verify(ctx, d); err == nil && d.State == Active {
+		now, err := s.Verify(ctx, d)
+		switch {
+		case err == nil && now.State == Active:
 			active++
+		case err != nil && !errs.Is(err, errs.NotFound):
+			failed = append(failed, fmt.Errorf("%s: %w", d.Name, err))
 		}
 	}
-	return active, err
+	return active, errors.Join(failed...)
 }
 
 // checker is what the checks of one domain share.

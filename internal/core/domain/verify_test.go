@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
 	"postroad/internal/base/dnsx"
 	"postroad/internal/base/dnsx/dnstest"
 )
@@ -300,6 +301,33 @@ func FuzzSPF(f *testing.F) {
 		spfFor(context.Background(), r, host, []netip.Addr{netip.MustParseAddr("192.0.2.1")}, "d.test")
 		if r.n > 150 {
 			t.Errorf("%d look-ups for %q", r.n, text)
+		}
+	})
+}
+
+// A domain that cannot be checked does not keep those behind it from it.
+func TestVerifyPendingGoesOn(t *testing.T) {
+	ctx := context.Background()
+	z := zone(t)
+	each(t, Options{Resolver: resolver(t, z)}, func(t *testing.T, s *Service, c *clock.Fake) {
+		suffix := strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")) + ".example"
+		root := create(t, s, suffix)
+		create(t, s, "a."+suffix) // signs with the root's keys
+		var good []*Domain
+		for _, name := range []string{"b.", "c."} {
+			d := create(t, s, name+suffix, func(r *CreateRequest) { r.ForceDKIMAuthority = true })
+			publish(t, s, z, d)
+			good = append(good, d)
+		}
+		if err := s.db.Write(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(`UPDATE domain SET state = ?, settings = '{' WHERE id = ?`, Active, root.ID)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		n, err := s.VerifyPending(ctx, 10)
+		if n != len(good) || err == nil || !strings.Contains(err.Error(), "a."+suffix+": ") {
+			t.Errorf("%d verified, want %d; %v", n, len(good), err)
 		}
 	})
 }

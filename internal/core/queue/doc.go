@@ -5,11 +5,16 @@
 // The database is the queue; memory holds a window of it. A delivery row has
 // node 0 while it waits and the id of the running program that holds it in its
 // window otherwise. A new delivery that fits in the window is written as held,
-// with its attempt counted, in the transaction that accepts the message: the
+// with its claim counted, in the transaction that accepts the message: the
 // claim is on disk before anything is dialled and costs no write of its own.
 // When a program ends it sets free what it still holds; when it dies, its next
 // start does (see Options.Name), or any other node that has seen it silent for
 // a minute.
+//
+// Claims and attempts are counted apart. A crash leaves one claim more on every
+// row of the window, tried or not, so claims say nothing about the destination:
+// they start again from zero with each recorded outcome and only many in a row
+// mean something. What was tried is counted when its outcome is recorded.
 //
 // A lane is a destination. Each lane has its own bounded share of the window
 // and of the sessions, so a slow or dead destination fills its own share and

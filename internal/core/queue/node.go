@@ -158,8 +158,8 @@ func (q *Queue) reconcile(ctx context.Context) error {
 }
 
 // leave returns to the table what this node holds, and ends the node. The
-// attempts of what was not begun do not count; those of deliveries whose
-// outcome could not be recorded do.
+// claims of what was not begun do not count; those of deliveries whose outcome
+// could not be recorded do.
 func (q *Queue) leave(ctx context.Context, rest []*Delivery) error {
 	idle := make([]any, len(rest))
 	for i, d := range rest {
@@ -180,7 +180,7 @@ func (q *Queue) leave(ctx context.Context, rest []*Delivery) error {
 	return nil
 }
 
-// free sets rows of node free, taking back the attempt if it was not begun.
+// free sets rows of node free, taking back the claim if nothing was begun.
 func free(tx *db.Tx, node int64, list []any, back bool) error {
 	set := "node = 0"
 	if back {
@@ -212,8 +212,9 @@ func others(tx *db.Tx, self int64) (out []node, err error) {
 	return out, err
 }
 
-// bury frees the deliveries of a node and removes it. Attempts stay counted:
-// whether one reached its destination is not known.
+// bury frees the deliveries of a node and removes it. Claims stay counted: one
+// of the deliveries may be what ended the node. Tries are not: no outcome is
+// known.
 func bury(tx *db.Tx, id int64) error {
 	if _, err := tx.Exec("UPDATE delivery SET node = 0 WHERE node = ?", id); err != nil {
 		return err

@@ -48,7 +48,7 @@ func TestTwoNodes(t *testing.T) {
 			seen[d.ID]++
 			by[i]++
 			if d.Attempt != 1 {
-				t.Errorf("attempt %d", d.Attempt)
+				t.Errorf("claim %d", d.Attempt)
 			}
 		}))
 		last = r
@@ -68,7 +68,7 @@ func TestTwoNodes(t *testing.T) {
 }
 
 // TestBury: the deliveries of a node that fell silent are taken over, with
-// their attempt counted; those of one that lives are not.
+// their claim counted; those of one that lives are not.
 func TestBury(t *testing.T) {
 	c := fake()
 	url := dbtest.PostgresURL(t)
@@ -105,9 +105,13 @@ func TestBury(t *testing.T) {
 	for range 3 * silentBeats {
 		beat()
 	}
-	for _, d := range heir.lanes["dead.test"].again {
-		if d.Attempt != 2 {
-			t.Errorf("attempt %d, want the second", d.Attempt)
+	list := heir.lanes["dead.test"].first
+	if len(list) != 3 {
+		t.Errorf("%d deliveries as never tried, want 3", len(list))
+	}
+	for _, d := range list {
+		if d.Attempt != 2 || d.Tries != 0 {
+			t.Errorf("claim %d, tries %d, want the second and none", d.Attempt, d.Tries)
 		}
 	}
 	nodes := map[int64]int{}
@@ -134,9 +138,52 @@ func TestRestart(t *testing.T) {
 		got := make(chan *Delivery, 10)
 		second.run(second.all(func(d *Delivery) { got <- d }))
 		for range list {
-			if x := receive(t, got, "a delivery"); x.Attempt != 2 {
-				t.Errorf("attempt %d, want the second", x.Attempt)
+			if x := receive(t, got, "a delivery"); x.Attempt != 2 || x.Tries != 0 {
+				t.Errorf("claim %d, tries %d, want the second and none", x.Attempt, x.Tries)
 			}
+		}
+	})
+}
+
+// TestCrashes: claims by programs that died are not attempts; an outcome is one
+// and takes their claims off.
+func TestCrashes(t *testing.T) {
+	c := fake()
+	coretest.Each(t, c, func(t *testing.T, d *db.DB) {
+		r := newRig(t, d, Options{Name: "here"})
+		r.stage(r.make("a.test", 3))
+		const crashes = 10
+		for range crashes {
+			c.Advance(time.Millisecond) // ids of one process at one time
+			r = newRig(t, d, Options{Name: "here"})
+			if n, err := r.claim(t.Context(), func(tx *db.Tx) ([]*Delivery, error) { return due(tx, 10) }); n != 3 || err != nil {
+				t.Fatalf("claimed %d, error %v", n, err)
+			}
+		}
+		list := r.lanes["a.test"].pop(1)
+		if x := list[0]; x.Tries != 0 || x.Attempt != 1+crashes {
+			t.Fatalf("tries %d, claims %d", x.Tries, x.Attempt)
+		}
+		again := func(fail error) {
+			t.Helper()
+			if err := d.Write(t.Context(), func(tx *db.Tx) error {
+				return errors.Join(r.Defer(tx, list[0], tx.Now), fail)
+			}); !errors.Is(err, fail) {
+				t.Fatal(err)
+			}
+		}
+		again(errors.New("rolled back")) // and recorded again: one attempt all the same
+		again(nil)
+		for want := 1; want < 3; want++ {
+			if n, err := r.claim(t.Context(), func(tx *db.Tx) ([]*Delivery, error) { return due(tx, 10) }); n != 1 || err != nil {
+				t.Fatalf("claimed %d, error %v", n, err)
+			}
+			if list = r.lanes["a.test"].again; len(list) != 1 || list[0].Tries != want || list[0].Attempt != 1 {
+				t.Fatalf("after %d outcomes: %+v", want, list)
+			}
+			list = []*Delivery{list[0]}
+			r.lanes["a.test"].again = nil
+			again(nil)
 		}
 	})
 }
@@ -162,20 +209,20 @@ func TestStop(t *testing.T) {
 				t.Errorf("row %d is held by %d", id, node)
 			}
 		}
-		var attempts []int
+		var claims []int
 		if err := d.Read(t.Context(), func(tx *db.Tx) error {
 			list, err := due(tx, 100)
 			for _, d := range list {
-				if attempts = append(attempts, d.Attempt); (d.Attempt == 1) != (d.ID == x.ID) {
-					t.Errorf("row %d has %d attempts", d.ID, d.Attempt)
+				if claims = append(claims, d.Attempt); (d.Attempt == 1) != (d.ID == x.ID) {
+					t.Errorf("row %d has %d claims", d.ID, d.Attempt)
 				}
 			}
 			return err
 		}); err != nil && d.Dialect == db.SQLite { // the claim's lock clause is not for readers on PostgreSQL
 			t.Fatal(err)
 		}
-		if d.Dialect == db.SQLite && len(attempts) != 11 {
-			t.Errorf("%d rows", len(attempts))
+		if d.Dialect == db.SQLite && len(claims) != 11 {
+			t.Errorf("%d rows", len(claims))
 		}
 	})
 }

@@ -21,7 +21,8 @@ type Delivery struct {
 	Lane      string // destination key
 	Due       int64  // microseconds; when to try next
 	Deadline  int64  // microseconds; when to give up
-	Attempt   int    // attempts begun, this one included once it is held
+	Tries     int    // attempts whose outcome was recorded
+	Attempt   int    // claims since then, this one included once it is held
 	FirstAt   int64  // microseconds; when the first attempt began, 0 before
 	Vars      string // recipient variables of a batch, JSON; "" otherwise
 	Signature string // header fields signed at an earlier attempt
@@ -153,7 +154,8 @@ func (q *Queue) Finish(tx *db.Tx, d *Delivery) {
 	tx.AfterCommit(func() { q.release(d) })
 }
 
-// Defer records that d is to be tried again at due.
+// Defer records an attempt without a final outcome: d is to be tried again at
+// due, with one more of Tries and no claim counted.
 func (q *Queue) Defer(tx *db.Tx, d *Delivery, due int64) error {
 	if err := reschedule(tx, d, due); err != nil {
 		return err

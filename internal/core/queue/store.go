@@ -7,27 +7,29 @@ import (
 	"postroad/internal/base/db"
 )
 
-var columns = []string{"id", "message_id", "domain_id", "recipient", "lane", "due", "deadline", "attempt", "node", "first_at", "vars", "signature", "last"}
+var columns = []string{"id", "message_id", "domain_id", "recipient", "lane", "due", "deadline", "tries", "attempt", "node", "first_at", "vars", "signature", "last"}
 
 var insDelivery = &db.Insert{Table: "delivery", Columns: columns}
 var delDelivery = &db.Delete{Table: "delivery", Column: "id"}
 
 func stage(tx *db.Tx, d *Delivery, node int64) {
 	tx.Stage(insDelivery, d.ID, d.MessageID, d.DomainID, d.Recipient, d.Lane, d.Due, d.Deadline,
-		int64(d.Attempt), node, d.FirstAt, d.Vars, d.Signature, d.Last)
+		int64(d.Tries), int64(d.Attempt), node, d.FirstAt, d.Vars, d.Signature, d.Last)
 }
 
+// reschedule sets d free with one more outcome recorded. It leaves d as it is,
+// because the transaction may be tried again.
 func reschedule(tx *db.Tx, d *Delivery, due int64) error {
-	_, err := tx.Exec("UPDATE delivery SET node = 0, due = ?, attempt = ?, first_at = ?, signature = ?, last = ? WHERE id = ?",
-		due, int64(d.Attempt), d.FirstAt, d.Signature, d.Last, d.ID)
+	_, err := tx.Exec("UPDATE delivery SET node = 0, due = ?, tries = ?, attempt = 0, first_at = ?, signature = ?, last = ? WHERE id = ?",
+		due, int64(d.Tries+1), d.FirstAt, d.Signature, d.Last, d.ID)
 	return err
 }
 
-const selDelivery = "SELECT id, message_id, domain_id, recipient, lane, due, deadline, attempt, first_at, vars, signature, last FROM delivery "
+const selDelivery = "SELECT id, message_id, domain_id, recipient, lane, due, deadline, tries, attempt, first_at, vars, signature, last FROM delivery "
 
 func scanDelivery(r *sql.Rows) (*Delivery, error) {
 	d := &Delivery{}
-	return d, r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
+	return d, r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Tries, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
 }
 
 // due returns waiting deliveries in the order of their time.
@@ -66,7 +68,7 @@ func eachLane(tx *db.Tx, fn func(name string, at int64)) error {
 		SELECT l.lane, (SELECT MIN(d.due) FROM delivery d WHERE d.node = 0 AND d.lane = l.lane) FROM l WHERE l.lane IS NOT NULL`)
 }
 
-// hold marks deliveries as held by node and counts the attempt that begins.
+// hold marks deliveries as held by node and counts the claim.
 func hold(tx *db.Tx, node int64, list []*Delivery) error {
 	for len(list) > 0 {
 		n := min(len(list), 200)

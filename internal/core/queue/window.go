@@ -36,7 +36,7 @@ func (q *Queue) takes(l *Lane, d *Delivery) bool {
 func (q *Queue) reserve(d *Delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	d.retry = d.Attempt > 0
+	d.retry = d.Tries > 0
 	if q.paused {
 		return false
 	}

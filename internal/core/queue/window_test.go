@@ -109,7 +109,7 @@ func TestRetryStorm(t *testing.T) {
 	r := newRig(t, d, Options{Window: 1000, LaneSessions: func(string) int { return 1 }})
 	storm := r.make("x.test", 20000)
 	for _, d := range storm {
-		d.Attempt = 1
+		d.Tries = 1
 	}
 	r.store(storm)
 	took, goOn := make(chan *Delivery), make(chan struct{})
@@ -217,7 +217,7 @@ func TestShares(t *testing.T) {
 		last = n
 	}
 	retries := 0
-	for r.reserve(&Delivery{ID: r.ids.Next(), Lane: "retries", Attempt: 1}) {
+	for r.reserve(&Delivery{ID: r.ids.Next(), Lane: "retries", Tries: 1}) {
 		retries++
 	}
 	if fresh := fill("retries"); retries == 0 || fresh < retries-1 {

@@ -114,8 +114,8 @@ func (s *Service) attempt(ctx context.Context, c *claimed) outcome {
 	s.count.inFlight.Add(1)
 	defer s.count.inFlight.Add(-1)
 	r, err := s.post(ctx, c.account, c.url, c.payload)
-	if err == nil && ctx.Err() != nil {
-		err = ctx.Err() // we broke it off, the receiver is not to blame
+	if err == nil && r.status == 0 && ctx.Err() != nil {
+		err = ctx.Err() // we broke it off before any answer, the receiver is not to blame
 	}
 	if err != nil {
 		s.log.Warn("webhook call given back", "call", c.id, "error", err)

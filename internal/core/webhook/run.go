@@ -67,11 +67,13 @@ func (r *runner) cycle(ctx context.Context) {
 		r.plan.due(name, now)
 	}
 	for {
-		turns := r.plan.pick(now)
+		// The store goes by the clock too: were it set back meanwhile, calls due
+		// by the old time would be picked, and not found due, over and over.
+		turns := r.plan.pick(clock.Micro(r.s.clock().Now()))
 		if len(turns) == 0 {
 			break
 		}
-		r.claim(ctx, turns, now)
+		r.claim(ctx, turns)
 	}
 	r.s.count.lanes.Store(int64(len(r.plan.lanes)))
 }
@@ -97,7 +99,7 @@ func (r *runner) refresh(ctx context.Context, now int64) {
 }
 
 // claim leases calls for the turns in one transaction and starts them.
-func (r *runner) claim(ctx context.Context, turns []want, now int64) {
+func (r *runner) claim(ctx context.Context, turns []want) {
 	lists, next := make([][]claimed, len(turns)), make([]int64, len(turns))
 	err := r.s.db.Group(ctx, func(tx *db.Tx) (err error) {
 		for i, t := range turns {
@@ -110,6 +112,7 @@ func (r *runner) claim(ctx context.Context, turns []want, now int64) {
 	if err != nil && ctx.Err() == nil {
 		r.s.log.Error("webhook calls not claimed", "error", err)
 	}
+	now := clock.Micro(r.s.clock().Now())
 	for i, t := range turns {
 		if err != nil {
 			r.plan.settle(t, 0, now+errorPause.Microseconds(), now)

@@ -18,7 +18,7 @@ type Extensions struct {
 	Chunking      bool
 	DSN           bool
 	RequireTLS    bool
-	Auth          []string // mechanisms, in upper case
+	Auth          []string // mechanisms, in upper case; at most maxAuth
 	Limits        Limits
 }
 
@@ -28,6 +28,10 @@ type Limits struct {
 	RcptMax       int // recipients in one transaction
 	RcptDomainMax int // recipient domains in one transaction
 }
+
+// maxAuth bounds the mechanisms kept: a hostile reply could name thousands, and
+// finding repeated ones takes the square of the time.
+const maxAuth = 16
 
 // parseExtensions reads the lines of an EHLO reply, the first of which is the
 // greeting. Unknown keywords and unreadable numbers are ignored.
@@ -77,6 +81,9 @@ func (x *Extensions) set(keyword string, args []string) {
 		x.RequireTLS = true
 	case "AUTH":
 		for _, mech := range args {
+			if len(x.Auth) == maxAuth {
+				return
+			}
 			if mech = strings.ToUpper(mech); !slices.Contains(x.Auth, mech) {
 				x.Auth = append(x.Auth, mech)
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -162,6 +163,14 @@ func TestParseExtensions(t *testing.T) {
 	got = parseExtensions("PIPELINING\nSIZE\nSIZE -1\nSIZE x\nLIMITS\nLIMITS RCPTMAX=-1 RCPTMAX")
 	if !reflect.DeepEqual(got, Extensions{SizeOffered: true}) {
 		t.Errorf("%+v", got)
+	}
+	var hostile strings.Builder
+	hostile.WriteString("mx.example.com")
+	for i := range 10000 {
+		fmt.Fprintf(&hostile, "\nAUTH x%d y%d", i, i)
+	}
+	if got = parseExtensions(hostile.String()); len(got.Auth) != maxAuth || got.Auth[maxAuth-1] != "Y7" {
+		t.Errorf("%d mechanisms kept: %.200q", len(got.Auth), got.Auth)
 	}
 }
 

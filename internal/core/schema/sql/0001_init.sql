@@ -98,7 +98,8 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 
 -- Deliveries: one row per recipient that is not finished. node is 0 while the
--- row waits and names the running program that holds it otherwise.
+-- row waits and names the running program that holds it otherwise. tries are
+-- the attempts with a recorded outcome, attempt the claims since the last one.
 CREATE TABLE delivery (
 	id          $KEY,
 	message_id  BIGINT NOT NULL,
@@ -107,6 +108,7 @@ CREATE TABLE delivery (
 	lane        TEXT NOT NULL,
 	due         BIGINT NOT NULL,
 	deadline    BIGINT NOT NULL,
+	tries       BIGINT NOT NULL,
 	attempt     BIGINT NOT NULL,
 	node        BIGINT NOT NULL,
 	first_at    BIGINT NOT NULL,
