@@ -28,6 +28,7 @@ import (
 	"postroad/internal/base/certs"
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
+	"postroad/internal/base/disk"
 	"postroad/internal/base/dnsx"
 	"postroad/internal/base/ids"
 	"postroad/internal/base/netx"
@@ -327,22 +328,9 @@ func readOrMake(name string, content func() []byte) ([]byte, error) {
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		b = content()
-		err = writeSecret(name, b)
+		err = disk.CreateFile(name, b, 0o600)
 	}
 	return b, err
-}
-
-// writeSecret writes the file whole or not at all.
-func writeSecret(name string, b []byte) error {
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
 }
 
 // close ends what New opened.

@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +46,33 @@ func TestLayers(t *testing.T) {
 	}
 	if checked < 500 {
 		t.Fatalf("only %d imports seen: the test looks in the wrong place", checked)
+	}
+}
+
+var statement = regexp.MustCompile("[\"`](SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE) ")
+
+// TestSQLStandsInStores: a reader looks for SQL in store*.go and nowhere else.
+// base/db is the engine itself.
+func TestSQLStandsInStores(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || !statement.Match(text) {
+			return err
+		}
+		dir, file := filepath.Split(filepath.ToSlash(path))
+		if file == "store.go" || strings.HasPrefix(file, "store_") {
+			seen++
+		} else if dir != "../base/db/" && dir != "../apptest/" {
+			t.Errorf("%s holds SQL", path)
+		}
+		return nil
+	})
+	if err != nil || seen < 10 {
+		t.Fatalf("%d stores seen, %v", seen, err)
 	}
 }
 

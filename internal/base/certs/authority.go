@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"postroad/internal/base/disk"
 	"postroad/internal/base/dnsx"
 )
 
@@ -100,7 +101,7 @@ func createAuthority(file string, now time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = createFile(file, text, 0o600)
+	err = disk.CreateFile(file, text, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return os.ReadFile(file)
 	}
@@ -172,7 +173,7 @@ func (a *Authority) publish(file string) error {
 	if old, err := os.ReadFile(file); err == nil && string(old) == string(text) {
 		return nil
 	}
-	if err := writeFile(file, text, 0o644); err != nil {
+	if err := disk.WriteFile(file, text, 0o644); err != nil {
 		return fmt.Errorf("local authority: %w", err)
 	}
 	return nil

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"postroad/internal/base/disk"
 )
 
 type fakeClock struct{ offset atomic.Int64 }
@@ -258,7 +260,7 @@ func TestPairReload(t *testing.T) {
 	put := func(file, text string) {
 		t.Helper()
 		modified = modified.Add(time.Second)
-		if err := errors.Join(writeFile(file, []byte(text), 0o600), os.Chtimes(file, modified, modified)); err != nil {
+		if err := errors.Join(disk.WriteFile(file, []byte(text), 0o600), os.Chtimes(file, modified, modified)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -316,13 +318,13 @@ func TestPairReload(t *testing.T) {
 func TestWriteFileLeavesNothingBehind(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f")
-	if err := createFile(path, []byte("one"), 0o600); err != nil {
+	if err := disk.CreateFile(path, []byte("one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := createFile(path, []byte("two"), 0o600); !errors.Is(err, os.ErrExist) {
+	if err := disk.CreateFile(path, []byte("two"), 0o600); !errors.Is(err, os.ErrExist) {
 		t.Errorf("created twice: %v", err)
 	}
-	if err := writeFile(filepath.Join(dir, "missing", "f"), []byte("x"), 0o600); !errors.Is(err, os.ErrNotExist) {
+	if err := disk.WriteFile(filepath.Join(dir, "missing", "f"), []byte("x"), 0o600); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("written into nowhere: %v", err)
 	}
 	text, err := os.ReadFile(path)

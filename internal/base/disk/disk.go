@@ -1,4 +1,5 @@
-// Package disk tells how much room a file system has.
+// Package disk tells how much room a file system has, and writes small files
+// whole or not at all.
 package disk
 
 // Space is what is left of a file system, in bytes and inodes. Files and

@@ -129,7 +129,6 @@ func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Fo
 func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d *draft) (*queued, error) {
 	req, caller := op.RequestFrom(ctx), account.From(ctx)
 	sub := d.sub
-	sub.Caller = caller
 	sub.Meta.KeyID, sub.Meta.RemoteIP, sub.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
 	sub.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP,
 		UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
@@ -157,7 +156,6 @@ func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d
 // sendingDomain returns the domain if the caller may send from it. Mailgun: a
 // domain that is not the caller's looks like a bad key.
 func (s *Service) sendingDomain(ctx context.Context, name string) (*domain.Domain, error) {
-	caller := account.From(ctx)
 	dom, err := s.ownDomain(ctx, name)
 	if errs.Is(err, errs.NotFound) {
 		return nil, errs.New(errs.Unauthorized, "Forbidden").WithHint("the key is valid, but domain %s does not belong to its account; add it with POST /v4/domains", shorten(name, 253))
@@ -165,7 +163,7 @@ func (s *Service) sendingDomain(ctx context.Context, name string) (*domain.Domai
 	if err != nil {
 		return nil, err
 	}
-	return dom, s.maySend(dom, caller)
+	return dom, s.maySend(dom)
 }
 
 func (s *Service) ownDomain(ctx context.Context, name string) (*domain.Domain, error) {
@@ -177,7 +175,7 @@ func (s *Service) ownDomain(ctx context.Context, name string) (*domain.Domain, e
 }
 
 // maySend refuses domains in no state to send. Mailgun: the three texts.
-func (s *Service) maySend(d *domain.Domain, _ *account.Caller) error {
+func (s *Service) maySend(d *domain.Domain) error {
 	switch {
 	case d.State == domain.Disabled:
 		return errs.New(errs.Forbidden, "Domain %s is not allowed to send: the domain is disabled", d.Name)

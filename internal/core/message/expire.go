@@ -2,7 +2,6 @@ package message
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -44,37 +43,20 @@ func (s *Service) expire(ctx context.Context, unused map[uint64]time.Time) error
 			break
 		}
 	}
-	if err := s.DB.Write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec("DELETE FROM idempotency WHERE expires_at < ?", tx.Now)
-		return err
-	}); err != nil {
+	if err := s.DB.Write(ctx, expireIdempotent); err != nil {
 		return err
 	}
 	return s.reclaim(ctx, unused)
 }
 
-func (s *Service) expireMessages(ctx context.Context) (n int64, err error) {
-	err = s.DB.Write(ctx, func(tx *db.Tx) error {
-		n, err = tx.Exec(`DELETE FROM message WHERE id IN (SELECT m.id FROM message m WHERE m.expires_at < ?
-			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id) ORDER BY m.expires_at LIMIT ?)`, tx.Now, expireBatch)
-		return err
-	})
-	return n, err
-}
-
 // reclaim deletes sealed segments that no message refers to. unused remembers
 // since when, from sweep to sweep.
 func (s *Service) reclaim(ctx context.Context, unused map[uint64]time.Time) error {
-	used := map[uint64]bool{}
-	err := s.DB.Read(ctx, func(tx *db.Tx) error {
-		return tx.Each(func(r *sql.Rows) error {
-			var id int64
-			err := r.Scan(&id)
-			used[uint64(id)] = true
-			return err
-		}, "SELECT DISTINCT segment FROM message")
-	})
-	if err != nil {
+	var used map[uint64]bool
+	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		used, err = segmentsInUse(tx)
+		return err
+	}); err != nil {
 		return err
 	}
 	now := s.clock.Now()

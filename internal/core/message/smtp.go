@@ -22,7 +22,7 @@ type SMTPMessage struct {
 
 // SubmitSMTP takes a message from an SMTP session and returns its id.
 func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, error) {
-	if err := s.maySend(in.Domain, in.Caller); err != nil {
+	if err := s.maySend(in.Domain); err != nil {
 		return nil, err
 	}
 	f := &form{memory: s.memory}
@@ -35,7 +35,6 @@ func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, err
 	if err != nil {
 		return nil, err
 	}
-	d.sub.Caller = in.Caller
 	d.sub.Meta.RemoteIP, d.sub.Meta.KeyID = in.RemoteIP, in.Caller.KeyID
 	d.sub.Request = Request{Method: "SMTP", Path: in.User, RemoteIP: in.RemoteIP, UserAgent: shorten(in.HELO, 200), KeyID: in.Caller.KeyID}
 	m, _, err := s.Submit(ctx, d.sub)

@@ -164,3 +164,41 @@ func (s *Service) DeleteAll(ctx context.Context, accountID string) error {
 		return err
 	})
 }
+
+// Delete ends the retention of a stored message now. What is still on its way
+// is delivered: the body goes when no delivery needs it.
+func (s *Service) Delete(ctx context.Context, m *Message) error {
+	return s.DB.Write(ctx, func(tx *db.Tx) error {
+		tx.AfterCommit(func() { s.cache.Drop(m.ID) })
+		_, err := tx.Exec("UPDATE message SET expires_at = ? WHERE id = ?", tx.Now-1, m.ID)
+		return err
+	})
+}
+
+// expireMessages removes a batch of messages whose retention is over and that
+// have no unfinished delivery, and returns how many.
+func (s *Service) expireMessages(ctx context.Context) (n int64, err error) {
+	err = s.DB.Write(ctx, func(tx *db.Tx) error {
+		n, err = tx.Exec(`DELETE FROM message WHERE id IN (SELECT m.id FROM message m WHERE m.expires_at < ?
+			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id) ORDER BY m.expires_at LIMIT ?)`, tx.Now, expireBatch)
+		return err
+	})
+	return n, err
+}
+
+func expireIdempotent(tx *db.Tx) error {
+	_, err := tx.Exec("DELETE FROM idempotency WHERE expires_at < ?", tx.Now)
+	return err
+}
+
+// segmentsInUse returns the segments that hold the body of some message.
+func segmentsInUse(tx *db.Tx) (map[uint64]bool, error) {
+	used := map[uint64]bool{}
+	err := tx.Each(func(r *sql.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		used[uint64(id)] = true
+		return err
+	}, "SELECT DISTINCT segment FROM message")
+	return used, err
+}

@@ -163,7 +163,7 @@ func (s *Service) Resend(ctx context.Context, m *Message, raw []byte, to []strin
 	if err != nil {
 		return nil, err
 	}
-	if err := s.maySend(dom, account.From(ctx)); err != nil {
+	if err := s.maySend(dom); err != nil {
 		return nil, err
 	}
 	r := &form{}
@@ -177,7 +177,7 @@ func (s *Service) Resend(ctx context.Context, m *Message, raw []byte, to []strin
 	req, caller := op.RequestFrom(ctx), account.From(ctx)
 	sub := d.sub
 	recipients := sub.Meta.Recipients
-	sub.Caller, sub.MIME, sub.MessageID, sub.Meta = caller, raw, m.MessageID, m.Meta
+	sub.MIME, sub.MessageID, sub.Meta = raw, m.MessageID, m.Meta
 	sub.Meta.Recipients, sub.Meta.Options.DeliveryTime = recipients, 0
 	sub.Meta.To = shorten(addr.Join(d.to), 1000)
 	sub.keepVars(m.Meta.Vars)
@@ -206,16 +206,6 @@ func (s *Service) deleteStored(ctx context.Context, in *storedIn) (*op.Message, 
 		return nil, err
 	}
 	return &op.Message{Message: "Message has been deleted"}, s.Delete(ctx, m)
-}
-
-// Delete ends the retention of a stored message now. What is still on its way
-// is delivered: the body goes when no delivery needs it.
-func (s *Service) Delete(ctx context.Context, m *Message) error {
-	return s.DB.Write(ctx, func(tx *db.Tx) error {
-		tx.AfterCommit(func() { s.cache.Drop(m.ID) })
-		_, err := tx.Exec("UPDATE message SET expires_at = ? WHERE id = ?", tx.Now-1, m.ID)
-		return err
-	})
 }
 
 // Hidden reports whether m's retention is over.

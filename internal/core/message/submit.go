@@ -18,7 +18,6 @@ import (
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
 	"postroad/internal/base/recent"
-	"postroad/internal/core/account"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
 	"postroad/internal/core/queue"
@@ -74,7 +73,6 @@ func New(c Config) *Service {
 // signature, and the envelope.
 type Submission struct {
 	Domain     *domain.Domain
-	Caller     *account.Caller
 	MIME       []byte
 	MessageID  string // without brackets
 	Recipients []Recipient

@@ -172,7 +172,7 @@ func (q *Queue) Defer(tx *db.Tx, d *Delivery, due int64) error {
 func (q *Queue) CancelDomain(tx *db.Tx, domainID int64) (int64, error) {
 	taken := q.withdraw(domainID)
 	tx.AfterRollback(func() { q.push(taken) })
-	n, err := CancelDomain(tx, domainID)
+	n, err := cancelDomain(tx, domainID)
 	if err != nil {
 		return 0, err
 	}

@@ -142,8 +142,8 @@ func OfMessages(tx *db.Tx, messageIDs []int64) (map[int64][]*Delivery, error) {
 	return out, nil
 }
 
-// CancelDomain removes the waiting deliveries of a domain: those not in the
+// cancelDomain removes the waiting deliveries of a domain: those not in the
 // hands of a session. It returns how many there were.
-func CancelDomain(tx *db.Tx, domainID int64) (int64, error) {
+func cancelDomain(tx *db.Tx, domainID int64) (int64, error) {
 	return tx.Exec("DELETE FROM delivery WHERE domain_id = ? AND node = 0", domainID)
 }

@@ -173,7 +173,7 @@ func (s *Service) removeURLs(ctx context.Context, sc scope, urls []string) (out 
 // DeleteDomain deletes the registrations of a domain, in the transaction that
 // deletes it. Calls already staged are still made.
 func (s *Service) DeleteDomain(tx *db.Tx, domainID int64) error {
-	if _, err := tx.Exec("DELETE FROM webhook WHERE domain_id = ?", domainID); err != nil {
+	if err := deleteDomainHooks(tx, domainID); err != nil {
 		return err
 	}
 	tx.AfterCommit(func() {

@@ -85,3 +85,8 @@ func deleteHook(tx *db.Tx, id int64) error {
 	_, err := tx.Exec("DELETE FROM webhook WHERE id = ?", id)
 	return err
 }
+
+func deleteDomainHooks(tx *db.Tx, domainID int64) error {
+	_, err := tx.Exec("DELETE FROM webhook WHERE domain_id = ?", domainID)
+	return err
+}

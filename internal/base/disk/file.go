@@ -1,4 +1,4 @@
-package certs
+package disk
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 )
 
-// writeFile writes a file so that readers see the old or the new text, also after
+// WriteFile writes a file so that readers see the old or the new text, also after
 // a crash.
-func writeFile(path string, text []byte, mode os.FileMode) error {
+func WriteFile(path string, text []byte, mode os.FileMode) error {
 	temporary, err := writeTemporary(path, text, mode)
 	if err != nil {
 		return err
@@ -19,9 +19,9 @@ func writeFile(path string, text []byte, mode os.FileMode) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// createFile is writeFile for a file that must not exist yet; else the error is
+// CreateFile is WriteFile for a file that must not exist yet; else the error is
 // os.ErrExist.
-func createFile(path string, text []byte, mode os.FileMode) error {
+func CreateFile(path string, text []byte, mode os.FileMode) error {
 	temporary, err := writeTemporary(path, text, mode)
 	if err != nil {
 		return err
