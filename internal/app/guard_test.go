@@ -31,6 +31,8 @@ func TestLocalBrowsers(t *testing.T) {
 		{"mail.example:8025", "http://mail.example:8025", "same-site", 200, ""},
 		{"localhost:8025", "https://evil.example", "cross-site", 403, ""},
 		{"localhost:8025", "null", "cross-site", 403, ""},
+		{"localhost:8025", "http://203.0.113.5", "cross-site", 403, ""},
+		{"192.168.1.7:8025", "http://192.168.1.7:3000", "same-site", 200, ""},
 		{"evil.example:8025", "", "same-origin", 403, ""}, // DNS rebinding
 		{"evil.example:8025", "http://evil.example:8025", "", 403, ""},
 		{"evil.example:8025", "", "", 403, "Mozilla/5.0 (X11; Linux x86_64)"}, // the same over plain http

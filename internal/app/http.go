@@ -93,7 +93,7 @@ func clientOf(proxies []netip.Prefix, h http.Handler) http.Handler {
 
 // localBrowsers refuses requests that a browser sends for a page of another
 // site: where any key works, the address of the page is what tells the developer
-// from a stranger. Programs send neither header and are not concerned.
+// from a stranger. Programs are no browsers and not concerned.
 func localBrowsers(h http.Handler, base string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if browser(r.Header) && !(localName(r.Host, base) && localOrigin(r.Header.Get("Origin"), base)) {
@@ -117,7 +117,14 @@ func localOrigin(origin, base string) bool {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && localName(u.Host, base)
+	if err != nil {
+		return false
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil { // a page may come from any address, and most are strangers'
+		ip = ip.Unmap()
+		return ip.IsLoopback() || ip.IsPrivate()
+	}
+	return localName(u.Host, base)
 }
 
 // localName reports whether a host is this machine, an address, or the host of
