@@ -26,7 +26,7 @@ func defineAll(f *flag.FlagSet) func(context.Context) error {
 		}
 		accept := bare{target: t, messages: 5000, connections: 64, size: 10240, runs: 1}
 		through := e2e{target: t, messages: 4000, connections: 64, size: 10240, runs: 1, dkim: "both"}
-		held := memory{target: t, messages: 30000, connections: 64, size: 10240}
+		held := memory{target: t, messages: 50000, connections: 64, size: 10240}
 		if *long {
 			accept.messages, accept.runs = 20000, 3
 			through.messages, through.runs = 10000, 3
