@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -94,6 +95,7 @@ type App struct {
 
 	http, https net.Listener
 	smtpLn      net.Listener
+	smtpTrusted []netip.Prefix
 	httpServer  *http.Server
 	smtpServer  *smtp.Server
 	stopping    chan struct{}
@@ -359,6 +361,9 @@ func (a *App) bind(context.Context) (err error) {
 		return err
 	}
 	if a.https, err = listen("https", a.cfg.HTTPS); err != nil {
+		return err
+	}
+	if a.smtpTrusted, err = prefixes("--smtp-trust", a.cfg.SMTPTrust); err != nil {
 		return err
 	}
 	a.smtpLn, err = listen("smtp", a.cfg.SMTP)

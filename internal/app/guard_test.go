@@ -58,11 +58,11 @@ func TestLocalBrowsers(t *testing.T) {
 }
 
 func TestClientBehindProxy(t *testing.T) {
-	proxies, err := proxyPrefixes("10.0.0.0/8, 192.0.2.1")
+	proxies, err := prefixes("--trusted-proxies", "10.0.0.0/8, 192.0.2.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := proxyPrefixes("ten"); err == nil || !strings.Contains(err.Error(), "--trusted-proxies") {
+	if _, err := prefixes("--trusted-proxies", "ten"); err == nil || !strings.Contains(err.Error(), "--trusted-proxies") {
 		t.Fatal(err)
 	}
 	var got string

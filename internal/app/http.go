@@ -41,7 +41,7 @@ func (a *App) makeHTTP(ctx context.Context) error {
 	a.registerMetrics()
 	pages := panel.New(panel.Config{Source: a.panelSource(), Dev: a.dev(), Version: a.opt.Version, APIBase: a.apiBase(),
 		SMTPAddr: a.smtpAddress(), Logger: a.log, Now: a.clock.Now})
-	proxies, err := proxyPrefixes(a.cfg.TrustedProxies)
+	proxies, err := prefixes("--trusted-proxies", a.cfg.TrustedProxies)
 	if err != nil {
 		return err
 	}
@@ -61,14 +61,14 @@ func (a *App) makeHTTP(ctx context.Context) error {
 	return nil
 }
 
-// proxyPrefixes reads the trusted_proxies setting.
-func proxyPrefixes(list string) (out []netip.Prefix, err error) {
+// prefixes reads a setting that lists networks.
+func prefixes(flag, list string) (out []netip.Prefix, err error) {
 	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			a, aerr := netip.ParseAddr(s)
 			if aerr != nil {
-				return nil, fmt.Errorf("--trusted-proxies: %q is neither an address nor a network", s)
+				return nil, fmt.Errorf("%s: %q is neither an address nor a network", flag, s)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}

@@ -42,6 +42,7 @@ type Config struct {
 	HTTP           Listen `name:"http" arg:"HOST:PORT" dev:"127.0.0.1:8025" serve:":8080" doc:"Address of the API and the control panel over HTTP; \"off\" for none."`
 	HTTPS          Listen `name:"https" arg:"HOST:PORT" dev:"127.0.0.1:8026" serve:"off" doc:"Address of the API and the control panel over HTTPS; \"off\" for none."`
 	SMTP           Listen `name:"smtp" arg:"HOST:PORT" dev:"127.0.0.1:1025" serve:"off" doc:"Address that takes mail over SMTP; \"off\" for none."`
+	SMTPTrust      string `name:"smtp_trust" arg:"CIDRS" only:"serve" insecure:"clients of these networks send as any domain of the server" doc:"Addresses or networks, separated by commas, whose clients submit mail over SMTP without login, as the domain of the envelope sender."`
 	TLSCert        string `name:"tls_cert" arg:"FILE" doc:"Certificate chain in PEM for HTTPS and STARTTLS."`
 	TLSKey         string `name:"tls_key" arg:"FILE" doc:"Private key in PEM that belongs to tls_cert."`
 	Hostname       string `name:"hostname" arg:"NAME" shown:"the machine's name" doc:"Own host name, used in HELO, Message-ID and Received."`

@@ -29,7 +29,7 @@ func (c *Config) Settings() []Setting {
 	var out []Setting
 	for _, o := range options() {
 		s := Setting{Name: o.name, Value: c.text(o), Origin: c.Origin(o.name), Doc: o.doc}
-		if o.insecure != "" && s.Value == "true" {
+		if on := s.Value == "true" || !o.isBool() && s.Value != ""; o.insecure != "" && on {
 			s.Insecure, s.Risk = true, o.insecure
 		}
 		out = append(out, s)

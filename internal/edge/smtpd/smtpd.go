@@ -2,7 +2,8 @@
 // message.SubmitSMTP, the same door every other way in uses.
 //
 // In production a session submits after STARTTLS and AUTH with the credentials
-// of a domain. In dev mode it takes whatever comes, with or without
+// of a domain, or without both from a trusted network, as one of the domains of
+// this server. In dev mode it takes whatever comes, with or without
 // credentials, and files it under the sender's domain.
 //
 // Mail for the accounts' own domains (MX) will be a second backend beside
@@ -15,6 +16,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"postroad/internal/base/errs"
@@ -32,16 +35,29 @@ type Submission struct {
 	Accounts *account.Service
 	Logger   *slog.Logger
 	Open     bool // dev mode: no credentials needed, any pair works
+	// Trusted networks need no credentials: the envelope sender names the domain.
+	Trusted []netip.Prefix
+}
+
+// trusts reports whether a client at a may submit without credentials.
+func (b *Submission) trusts(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	ip := t.AddrPort().Addr().Unmap()
+	return slices.ContainsFunc(b.Trusted, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // NewSession implements smtp.Backend.
 func (b *Submission) NewSession(c smtp.Conn) (smtp.Session, error) {
-	return &session{b: b, conn: c}, nil
+	return &session{b: b, conn: c, trusted: b.trusts(c.RemoteAddr())}, nil
 }
 
 type session struct {
-	b    *Submission
-	conn smtp.Conn
+	b       *Submission
+	conn    smtp.Conn
+	trusted bool
 
 	user   string
 	pass   string // asked again for each message: a login can be revoked meanwhile
@@ -70,7 +86,7 @@ func (s *session) Auth(ctx context.Context, user, pass string) error {
 
 // Mail begins a message.
 func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) error {
-	if !s.b.Open && s.domain == nil {
+	if !s.b.Open && s.domain == nil && !s.trusted {
 		return &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "authentication required"}
 	}
 	s.from = from
@@ -107,6 +123,13 @@ func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
 // sender returns who sends and from which domain: that of the credentials, in
 // dev mode that of the envelope sender.
 func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, error) {
+	if !s.b.Open && s.user == "" && s.trusted {
+		d, err := s.envelopeDomain(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &account.Caller{AccountID: d.AccountID, Role: account.Sending, Domain: d.Name}, d, nil
+	}
 	if !s.b.Open {
 		d, _, err := s.b.Domains.CheckCredential(ctx, s.user, s.pass)
 		if err != nil {
@@ -126,6 +149,16 @@ func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, 
 	}
 	d, err := s.b.Domains.Ensure(ctx, first, name)
 	return &account.Caller{AccountID: first, KeyID: s.user, Role: account.Sending}, d, err
+}
+
+// envelopeDomain is the domain a trusted client sends as.
+func (s *session) envelopeDomain(ctx context.Context) (*domain.Domain, error) {
+	name := s.from[strings.LastIndexByte(s.from, '@')+1:]
+	d, err := s.b.Domains.ByName(ctx, strings.ToLower(name))
+	if errs.Is(err, errs.NotFound) {
+		return nil, &smtp.Error{Code: 550, Enhanced: "5.7.1", Text: "sender domain is not one of this server: log in, or send as one of its domains"}
+	}
+	return d, err
 }
 
 func literal(domain string) (string, bool) { return strings.CutPrefix(domain, "[") }

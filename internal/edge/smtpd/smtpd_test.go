@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	stdsmtp "net/smtp"
 	"net/textproto"
 	"strings"
@@ -42,7 +44,7 @@ func must(t *testing.T, err error) {
 
 // start opens a door. The domain ex.com exists with the login user@ex.com and
 // the password secret-pw.
-func start(t *testing.T, open bool) *door {
+func start(t *testing.T, open bool, trusted ...netip.Prefix) *door {
 	t.Helper()
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	d := coretest.SQLite(t, clock.System{})
@@ -73,7 +75,7 @@ func start(t *testing.T, open bool) *door {
 	must(t, err)
 	srv := &smtp.Server{Config: smtp.Config{Hostname: "mx.test", TLS: &tls.Config{Certificates: []tls.Certificate{*cert}},
 		RequireTLSForAuth: !open, AllowBareLF: open, MaxMessageBytes: 1 << 20,
-		Backend: &smtpd.Submission{Messages: messages, Domains: domains, Accounts: accounts, Logger: log, Open: open}}}
+		Backend: &smtpd.Submission{Messages: messages, Domains: domains, Accounts: accounts, Logger: log, Open: open, Trusted: trusted}}}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	done := make(chan error, 1)
@@ -237,5 +239,45 @@ func TestRevokedLogin(t *testing.T) {
 	must(t, err)
 	if err := send(c, "user@ex.com", letter, "a@b.com"); code(err) != 530 {
 		t.Fatalf("a deleted login sent mail: %v", err)
+	}
+}
+
+// A client of a trusted network sends without login as a domain of the server,
+// and as no other.
+func TestTrustedNetwork(t *testing.T) {
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	for _, c := range []struct {
+		name    string
+		trusted []netip.Prefix
+		from    string
+		code    int
+	}{
+		{"own domain", []netip.Prefix{loopback}, "a@EX.com", 0},
+		{"a domain of others", []netip.Prefix{loopback}, "a@gmail.com", 550},
+		{"another network", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, "a@ex.com", 530},
+		{"none", nil, "a@ex.com", 530},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := start(t, false, c.trusted...)
+			conn, err := stdsmtp.Dial(d.addr)
+			must(t, err)
+			defer conn.Close()
+			err = conn.Mail(c.from)
+			if err == nil {
+				err = conn.Rcpt("to@example.org")
+			}
+			if err == nil {
+				var w io.WriteCloser
+				w, err = conn.Data()
+				must(t, err)
+				_, err = w.Write([]byte("From: " + c.from + "\r\nSubject: x\r\n\r\nhello\r\n"))
+				must(t, err)
+				err = w.Close()
+			}
+			var refused *textproto.Error
+			if c.code == 0 && err != nil || c.code != 0 && (!errors.As(err, &refused) || refused.Code != c.code) {
+				t.Errorf("got %v, want %d", err, c.code)
+			}
+		})
 	}
 }
