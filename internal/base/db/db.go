@@ -24,9 +24,12 @@ var ErrNoRows = sql.ErrNoRows
 // Config says which database to open.
 type Config struct {
 	// URL is postgres://... or the path of an SQLite file.
-	URL    string
-	Clock  clock.Clock  // nil: the system clock
-	Logger *slog.Logger // nil: discard
+	URL string
+	// Journal is the directory that makes shared transactions of SQLite durable
+	// before their rows reach the tables; "" for none. It belongs to one DB.
+	Journal string
+	Clock   clock.Clock  // nil: the system clock
+	Logger  *slog.Logger // nil: discard
 	// Readers is the size of the reader pool; 0 means 4.
 	Readers int
 }
@@ -63,7 +66,10 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		d.closePools()
 		return nil, fmt.Errorf("database %s: %w", Redact(c.URL), err)
 	}
-	g, err := newGroup(ctx, d)
+	if d.Dialect != SQLite {
+		c.Journal = ""
+	}
+	g, err := newGroup(ctx, d, c.Journal)
 	if err != nil {
 		d.closePools()
 		return nil, err
@@ -155,14 +161,28 @@ func (d *DB) Ping(ctx context.Context) error { return d.r.PingContext(ctx) }
 func (d *DB) Clock() clock.Clock { return d.clock }
 
 // Read runs fn on a reader. What fn sees is one snapshot on SQLite and
-// read-committed on PostgreSQL; writes fail.
+// read-committed on PostgreSQL, with everything acknowledged before; writes
+// fail.
 func (d *DB) Read(ctx context.Context, fn func(*Tx) error) error {
+	if err := d.settle(ctx); err != nil {
+		return err
+	}
+	return d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
+}
+
+// Peek is Read without the rows that Group has staged lately and that are on
+// their way to the tables. It does not wait for them: for look-ups on the hot
+// path, in tables that only Write changes or where a little later will do.
+func (d *DB) Peek(ctx context.Context, fn func(*Tx) error) error {
 	return d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
 }
 
 // Write runs fn in a transaction of its own and commits it unless fn returns
 // an error. fn must not call Read, Write or Group.
 func (d *DB) Write(ctx context.Context, fn func(*Tx) error) error {
+	if err := d.settle(ctx); err != nil {
+		return err
+	}
 	defer d.lockWriter()()
 	return d.in(ctx, d.w, nil, fn)
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"sync"
-	"time"
 )
 
 // maxBatch bounds how many callers share a transaction; storage measurements
@@ -26,33 +24,62 @@ type job struct {
 	done chan struct{}
 }
 
+func (j *job) answer(err error) {
+	j.err = err
+	close(j.done)
+}
+
+// finish ends a job whose transaction is durable.
+func (j *job) finish() {
+	j.tx.committed()
+	close(j.done)
+}
+
 // group is the writer whose transactions are shared: while one batch is being
-// committed the next one gathers, so the batch size follows the load and an
+// made durable the next one gathers, so the batch size follows the load and an
 // idle system pays no waiting time.
+//
+// With a journal, one goroutine runs the jobs that only stage rows and appends
+// those to it (intake), another one applies them to the tables and runs the
+// jobs that need SQL (tables). Without, the first does it all in SQL.
 type group struct {
 	d     *DB
 	queue chan *job
 	quit  chan struct{}
 	ended chan struct{}
 	once  sync.Once
+
+	// Of the goroutine that runs SQL.
 	conn  *sql.Conn
 	stmts *stmtCache
+
+	intake *intake // nil without a journal
 }
 
-func newGroup(ctx context.Context, d *DB) (*group, error) {
+func newGroup(ctx context.Context, d *DB, dir string) (*group, error) {
 	g := &group{d: d, queue: make(chan *job, 4*maxBatch), quit: make(chan struct{}), ended: make(chan struct{})}
 	if err := g.reconnect(ctx); err != nil {
 		return nil, err
 	}
-	go g.run()
+	if dir == "" {
+		go g.run(g.commit, g.drop)
+		return g, nil
+	}
+	if err := g.openIntake(ctx, dir); err != nil {
+		g.drop()
+		return nil, err
+	}
+	go g.tables()
+	go g.run(g.record, g.closeIntake)
 	return g, nil
 }
 
 // Group runs fn in a transaction shared with other callers and returns when it
-// is durable. Rows should be staged; fn may also query and execute. An error
-// from fn undoes fn's work only: the rest of the batch is run again without it.
-// fn can therefore run more than once and must not have effects outside tx
-// (AfterCommit is for those).
+// is durable. Rows should be staged; fn may also query and execute, at the
+// price of a transaction in SQL. What a table might refuse must not be staged:
+// with a journal the answer has been given by then. An error from fn undoes fn's work only: the
+// rest of the batch is run without it. fn can run more than once and must not
+// have effects outside tx (AfterCommit is for those).
 func (d *DB) Group(ctx context.Context, fn func(*Tx) error) error {
 	j := &job{fn: fn, done: make(chan struct{})}
 	select {
@@ -81,223 +108,41 @@ func (g *group) close() {
 	<-g.ended
 }
 
-func (g *group) run() {
+// run hands batches to commit until close, and what callers had handed over
+// before it as well.
+func (g *group) run(commit func([]*job), end func()) {
 	defer close(g.ended)
-	batch := make([]*job, 0, maxBatch)
+	defer end()
 	for {
-		batch = batch[:0]
 		select {
 		case j := <-g.queue:
-			batch = append(batch, j)
+			commit(gather(g.queue, j))
 		case <-g.quit:
-			g.drain()
-			return
+			for {
+				select {
+				case j := <-g.queue:
+					commit(gather(g.queue, j))
+				default:
+					return
+				}
+			}
 		}
-		g.commit(g.gather(batch))
 	}
 }
 
-func (g *group) gather(batch []*job) []*job {
+// gather returns first and what else waits.
+func gather(queue chan *job, first *job) []*job {
+	batch := []*job{first}
 	for len(batch) < maxBatch {
 		select {
-		case j := <-g.queue:
+		case j, open := <-queue:
+			if !open {
+				return batch
+			}
 			batch = append(batch, j)
 		default:
 			return batch
 		}
 	}
 	return batch
-}
-
-// drain finishes what callers had handed over before Close.
-func (g *group) drain() {
-	for {
-		select {
-		case j := <-g.queue:
-			g.commit(g.gather([]*job{j}))
-		default:
-			if g.conn != nil {
-				g.drop()
-			}
-			return
-		}
-	}
-}
-
-// commit runs a batch. A job whose function fails is answered and the rest is
-// tried again; when the statement or commit of the batch itself fails the jobs
-// run one by one, so that each gets its own result.
-func (g *group) commit(batch []*job) {
-	for len(batch) > 0 {
-		bad, err := g.try(batch)
-		if err == nil {
-			for _, j := range batch {
-				j.tx.committed()
-				close(j.done)
-			}
-			return
-		}
-		if bad >= 0 {
-			batch[bad].answer(err)
-			batch = append(batch[:bad:bad], batch[bad+1:]...)
-			continue
-		}
-		if len(batch) == 1 || errors.Is(err, errStore) {
-			// The store itself does not work: one by one would be no better and
-			// take that much longer.
-			for _, j := range batch {
-				j.answer(err)
-			}
-			return
-		}
-		for _, j := range batch {
-			g.commit([]*job{j})
-		}
-		return
-	}
-}
-
-func (j *job) answer(err error) {
-	j.err = err
-	close(j.done)
-}
-
-// try runs the batch in one transaction. bad is the index of the job whose
-// function failed, or -1 when the transaction itself did.
-func (g *group) try(batch []*job) (bad int, err error) {
-	// A store that does not answer fails the batch instead of holding all
-	// intake for ever.
-	ctx, cancel := context.WithTimeout(context.Background(), maxTransaction)
-	defer cancel()
-	if g.conn == nil {
-		if err := g.reconnect(ctx); err != nil {
-			return -1, fmt.Errorf("%w: %w", errStore, err)
-		}
-	}
-	defer g.d.lockWriter()()
-	if _, err := g.conn.ExecContext(ctx, g.begin()); err != nil {
-		g.drop()
-		return -1, fmt.Errorf("%w: begin: %w", errStore, err)
-	}
-	shared := &Tx{Now: g.d.now(), ctx: ctx, db: g.d, q: g.conn, stmts: g.stmts}
-	for i, j := range batch {
-		j.tx = shared.child()
-		if err := j.run(); err != nil {
-			g.rollback(batch[:i+1])
-			return i, err
-		}
-		shared.staged = j.tx.staged
-	}
-	if err := shared.flush(); err != nil {
-		g.rollback(batch)
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", errStore, err)
-		}
-		return -1, err
-	}
-	if err := g.sound(ctx); err != nil {
-		g.rollback(batch)
-		return -1, err
-	}
-	if _, err := g.conn.ExecContext(ctx, "COMMIT"); err != nil {
-		g.rollback(batch)
-		return -1, fmt.Errorf("commit: %w", err)
-	}
-	return 0, nil
-}
-
-// maxTransaction bounds a shared transaction.
-const maxTransaction = 2 * time.Minute
-
-// sound asks PostgreSQL whether the transaction is still good: it answers the
-// COMMIT of an aborted one with a rollback and no error.
-func (g *group) sound(ctx context.Context) error {
-	if g.d.Dialect != Postgres {
-		return nil
-	}
-	_, err := g.conn.ExecContext(ctx, "SELECT 1")
-	return err
-}
-
-// run calls the job's function; a panic in it fails the job, not the writer.
-func (j *job) run() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in transaction: %v", p)
-		}
-	}()
-	return j.fn(j.tx)
-}
-
-// child is the view of a shared transaction one job gets: same connection and
-// staged rows, its own callbacks.
-func (t *Tx) child() *Tx {
-	c := *t
-	c.after, c.undo = nil, nil
-	return &c
-}
-
-func (g *group) begin() string {
-	if g.d.Dialect == SQLite {
-		return "BEGIN IMMEDIATE"
-	}
-	return "BEGIN"
-}
-
-// rollback undoes the transaction and tells the jobs that had run in it.
-func (g *group) rollback(ran []*job) {
-	for _, j := range ran {
-		j.tx.undone()
-	}
-	if _, err := g.conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
-		g.d.log.Error("rollback failed, reconnecting", "error", err)
-		g.drop()
-	}
-}
-
-func (g *group) drop() {
-	g.stmts.close()
-	g.conn.Close()
-	g.conn = nil
-}
-
-func (g *group) reconnect(ctx context.Context) error {
-	c, err := g.d.w.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	g.conn, g.stmts = c, &stmtCache{conn: c, rebind: g.d.Dialect.Rebind, m: map[string]*sql.Stmt{}}
-	return nil
-}
-
-// stmtCache keeps the statements of one connection prepared.
-type stmtCache struct {
-	conn   *sql.Conn
-	rebind func(string) string
-	m      map[string]*sql.Stmt
-}
-
-// maxStmts bounds the cache; hot statements are a few dozen.
-const maxStmts = 500
-
-func (c *stmtCache) get(ctx context.Context, q string) (*sql.Stmt, error) {
-	if st, ok := c.m[q]; ok {
-		return st, nil
-	}
-	if len(c.m) >= maxStmts {
-		c.close()
-	}
-	st, err := c.conn.PrepareContext(ctx, c.rebind(q))
-	if err != nil {
-		return nil, err
-	}
-	c.m[q] = st
-	return st, nil
-}
-
-func (c *stmtCache) close() {
-	for _, st := range c.m {
-		st.Close()
-	}
-	clear(c.m)
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,6 +27,22 @@ type Tx struct {
 	staged []*stage
 	after  []func()
 	undo   []func()
+
+	journaled bool // rows go to the journal: there is no SQL transaction
+	impure    bool // one was needed
+}
+
+// errNeedsSQL is what statements get in a journaled transaction; its caller's
+// function is then run again in one that has them.
+var errNeedsSQL = errors.New("transaction is journaled: it can only stage rows")
+
+// sql reports whether statements can be run.
+func (t *Tx) sql() error {
+	if t.journaled {
+		t.impure = true
+		return errNeedsSQL
+	}
+	return nil
 }
 
 // Dialect returns the engine's dialect.
@@ -56,6 +73,9 @@ func (t *Tx) committed() {
 
 // Exec runs a statement and returns the number of rows it changed.
 func (t *Tx) Exec(query string, args ...any) (int64, error) {
+	if err := t.sql(); err != nil {
+		return 0, err
+	}
 	if t.stmts != nil {
 		st, err := t.stmts.get(t.ctx, query)
 		if err != nil {
@@ -75,6 +95,9 @@ func affected(r sql.Result, err error) (int64, error) {
 
 // Query runs a query; the caller closes the rows.
 func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+	if err := t.sql(); err != nil {
+		return nil, err
+	}
 	if t.stmts != nil {
 		st, err := t.stmts.get(t.ctx, query)
 		if err != nil {
@@ -87,6 +110,11 @@ func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
 
 // QueryRow runs a query for one row; Scan gives ErrNoRows when there is none.
 func (t *Tx) QueryRow(query string, args ...any) *sql.Row {
+	if t.sql() != nil {
+		over, cancel := context.WithCancel(t.ctx)
+		cancel()
+		return t.db.r.QueryRowContext(over, query) // a row that holds an error
+	}
 	return t.q.QueryRowContext(t.ctx, t.db.Dialect.Rebind(query), args...)
 }
 
@@ -151,19 +179,31 @@ func (t *Tx) StageDelete(del *Delete, value any) {
 	t.staged = append(t.staged, &stage{del: del, cols: 1, args: []any{value}})
 }
 
-// flush writes what was staged. Chunks come in few sizes so that few
-// statements need preparing.
+// flush writes what was staged.
 func (t *Tx) flush() error {
+	if len(t.staged) == 0 {
+		return nil
+	}
+	m := newMerge()
 	for _, s := range t.staged {
-		for len(s.args) > 0 {
-			n := chunk(len(s.args)/s.cols, s.cols)
-			if _, err := t.Exec(s.sql(n), s.args[:n*s.cols]...); err != nil {
-				return fmt.Errorf("%s: %w", s.table(), err)
-			}
-			s.args = s.args[n*s.cols:]
-		}
+		m.add(s)
 	}
 	t.staged = nil
+	return t.write(m.finish())
+}
+
+// write runs statements. Their rows come in few numbers so that few statements
+// need preparing.
+func (t *Tx) write(list []*stage) error {
+	for _, s := range list {
+		for args := s.args; len(args) > 0; {
+			n := chunk(len(args)/s.cols, s.cols)
+			if _, err := t.Exec(s.sql(n), args[:n*s.cols]...); err != nil {
+				return fmt.Errorf("%s: %w", s.table(), err)
+			}
+			args = args[n*s.cols:]
+		}
+	}
 	return nil
 }
 

@@ -30,7 +30,7 @@ func Each(t *testing.T, c clock.Clock, steps []db.Migration, fn func(t *testing.
 // Open opens and migrates the store at u and closes it with the test.
 func Open(t testing.TB, u string, c clock.Clock, steps []db.Migration) *db.DB {
 	t.Helper()
-	d, err := db.Open(context.Background(), db.Config{URL: u, Clock: c})
+	d, err := db.Open(context.Background(), db.Config{URL: u, Clock: c, Journal: Journal(u)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +44,9 @@ func Open(t testing.TB, u string, c clock.Clock, steps []db.Migration) *db.DB {
 	}
 	return d
 }
+
+// Journal returns the directory of the journal of the SQLite file u.
+func Journal(u string) string { return filepath.Join(filepath.Dir(u), "journal") }
 
 // SQLiteURL returns the path of a new database file.
 func SQLiteURL(t testing.TB) string { return filepath.Join(t.TempDir(), "postroad.db") }
