@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -65,6 +66,9 @@ func start(e *Env, mode config.Mode, args []string) error {
 	for _, w := range app.Warnings(cfg) {
 		log.Warn("INSECURE SETTING: " + w)
 	}
+	if mode == config.Serve && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	a, err := app.New(ctx, cfg, app.Options{Version: e.Version, Logger: log})
 	if err != nil {
 		return startFailed(err, mode)
@@ -77,6 +81,12 @@ func start(e *Env, mode config.Mode, args []string) error {
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	return a.Run(ctx)
 }
+
+// gcPercent lets the heap of a server grow to four times what is in use before
+// it is collected: at full load the collector takes a sixth of the processor
+// otherwise, for some ten megabytes. The memory limit bounds it where memory is
+// short.
+const gcPercent = 300
 
 // startFailed is the error of a server that could not start, with what usually
 // helps.

@@ -64,18 +64,6 @@ func (c *codec) unpack(b []byte) ([]byte, error) {
 	return c.dict.Decode(nil, b[1:])
 }
 
-// encode writes a document as JSON in which < > & stay as they are: clients
-// show it, and addresses are full of them.
-func encode(d *Doc) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(d); err != nil {
-		return nil, fmt.Errorf("event document: %w", err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // open turns a row back into an event.
 func (c *codec) open(e *Event, doc, detail []byte) error {
 	text, err := c.unpack(doc)

@@ -89,11 +89,14 @@ type Doc struct {
 type Timestamp int64
 
 // MarshalJSON writes seconds with microseconds.
-func (t Timestamp) MarshalJSON() ([]byte, error) {
-	b := strconv.AppendInt(make([]byte, 0, 20), int64(t)/1e6, 10)
-	frac := strconv.AppendInt(nil, int64(t)%1e6+1e6, 10) // 1 and six digits
-	frac[0] = '.'
-	return append(b, frac...), nil
+func (t Timestamp) MarshalJSON() ([]byte, error) { return t.append(make([]byte, 0, 20)), nil }
+
+func (t Timestamp) append(b []byte) []byte {
+	b = strconv.AppendInt(b, int64(t)/1e6, 10)
+	at := len(b)
+	b = strconv.AppendInt(b, int64(t)%1e6+1e6, 10) // 1 and six digits
+	b[at] = '.'
+	return b
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, exactly.

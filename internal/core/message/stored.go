@@ -261,11 +261,16 @@ func (s *Service) deleteEnvelopes(ctx context.Context, in *domainIn) (*op.Messag
 	return &op.Message{Message: "done"}, err
 }
 
+// usualBytes is room for most messages, so that reading one seldom has to grow
+// its buffer.
+const usualBytes = 16 << 10
+
 // readAll takes a complete message from r.
 func (s *Service) readAll(r io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, s.MaxBytes+1))
-	if err == nil && int64(len(b)) > s.MaxBytes {
+	b := bytes.NewBuffer(make([]byte, 0, usualBytes))
+	_, err := b.ReadFrom(io.LimitReader(r, s.MaxBytes+1))
+	if err == nil && int64(b.Len()) > s.MaxBytes {
 		err = errTooLarge(s.MaxBytes)
 	}
-	return b, err
+	return b.Bytes(), err
 }
