@@ -3,6 +3,7 @@ package message
 import (
 	"context"
 	"crypto/sha256"
+	"hash"
 	"strings"
 	"time"
 
@@ -114,7 +115,11 @@ func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Fo
 	if err != nil {
 		return nil, err
 	}
-	r, err := readForm(f, s.MaxBytes, s.memory)
+	var digest hash.Hash
+	if idempotency != "" {
+		digest = sha256.New()
+	}
+	r, err := readForm(f, s.MaxBytes, s.memory, digest)
 	if err != nil {
 		return nil, err
 	}

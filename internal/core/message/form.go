@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"hash"
 	"io"
@@ -28,7 +27,8 @@ type form struct {
 	isFile   bool   // whether message came as a file
 	notFiles string // attachment or inline that came as text: no file, ignored
 	options  int    // bytes of o:, h:, v: and t: names and values
-	hash     hash.Hash
+	hash     hash.Hash // nil when nobody asks for it
+	scratch  *bytes.Buffer
 	size     int64
 	memory   *memory
 	held     int64 // of memory
@@ -45,10 +45,10 @@ func errTooLarge(limit int64) error {
 	return errs.New(errs.TooLarge, "message size exceeds the limit of %d bytes", limit)
 }
 
-// readForm reads the request body as a stream. What it holds is taken from
-// the budget m; the caller releases it.
-func readForm(f op.Form, limit int64, m *memory) (*form, error) {
-	r := &form{hash: sha256.New(), memory: m}
+// readForm reads the request body as a stream, hashing it into digest unless
+// that is nil. What it holds is taken from the budget m; the caller releases it.
+func readForm(f op.Form, limit int64, m *memory, digest hash.Hash) (*form, error) {
+	r := &form{hash: digest, memory: m, scratch: bytes.NewBuffer(make([]byte, 0, usualBytes))}
 	for {
 		field, err := f.Next()
 		if err == io.EOF { // not errors.Is: a body that breaks off is no end
@@ -86,10 +86,11 @@ func (c counted) Read(p []byte) (int, error) {
 }
 
 func (r *form) take(field op.Field, limit int64) error {
-	data, err := io.ReadAll(io.LimitReader(counted{r, field.Body}, limit-r.size+1))
-	if err != nil {
+	r.scratch.Reset()
+	if _, err := r.scratch.ReadFrom(io.LimitReader(counted{r, field.Body}, limit-r.size+1)); err != nil {
 		return err
 	}
+	data := r.scratch.Bytes() // what stays is copied below
 	if r.size += int64(len(data)); r.size > limit {
 		return errTooLarge(limit)
 	}
@@ -99,13 +100,13 @@ func (r *form) take(field op.Field, limit int64) error {
 	case field.IsFile && field.Filename == "" && len(data) == 0:
 		return nil // the file input of a form in which none was chosen
 	case name == "message":
-		r.message, r.isFile = data, field.IsFile
+		r.message, r.isFile = r.keep(data), field.IsFile
 	case field.IsFile && len(r.files)+len(r.inline) >= MaxFiles:
 		return errs.New(errs.Invalid, "Too many attachments, max is %d", MaxFiles)
 	case field.IsFile && name == "attachment":
-		r.files = append(r.files, file(field, data))
+		r.files = append(r.files, file(field, r.keep(data)))
 	case field.IsFile && name == "inline":
-		r.inline = append(r.inline, file(field, data))
+		r.inline = append(r.inline, file(field, r.keep(data)))
 	case field.IsFile && (name == "recipient-variables" || strings.HasPrefix(name, "t:") || name == "text" || name == "html" || name == "amp-html"):
 		return r.text(name, data)
 	case field.IsFile:
@@ -117,6 +118,15 @@ func (r *form) take(field op.Field, limit int64) error {
 		return r.text(name, data)
 	}
 	return nil
+}
+
+// keep returns data for good: a copy, or scratch itself if it is large.
+func (r *form) keep(data []byte) []byte {
+	if len(data) <= 4*usualBytes {
+		return bytes.Clone(data)
+	}
+	r.scratch = &bytes.Buffer{}
+	return data
 }
 
 func (r *form) text(name string, data []byte) error {
@@ -138,6 +148,9 @@ func (r *form) text(name string, data []byte) error {
 // digest adds a field to the hash that tells repeated requests from changed
 // ones. Boundaries and transfer details do not count.
 func (r *form) digest(name, filename string, data []byte) {
+	if r.hash == nil {
+		return
+	}
 	var n [8]byte
 	for _, s := range [][]byte{[]byte(name), []byte(filename), data} {
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))

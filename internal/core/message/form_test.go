@@ -51,7 +51,7 @@ func testDomain() *domain.Domain {
 
 func parse(t *testing.T, f *fields) (*draft, error) {
 	t.Helper()
-	r, err := readForm(f, 25<<20, plenty())
+	r, err := readForm(f, 25<<20, plenty(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -121,10 +121,10 @@ func TestMemoryBudget(t *testing.T) {
 	m := &memory{max: 100}
 	f := base()
 	f.list = append(f.list, upload("attachment", "big.bin", strings.Repeat("x", 2000)))
-	if _, err := readForm(f, 1<<20, m); !errs.Is(err, errs.Unavailable) {
+	if _, err := readForm(f, 1<<20, m, nil); !errs.Is(err, errs.Unavailable) {
 		t.Fatal(err)
 	}
-	r, err := readForm(base(), 1<<20, m)
+	r, err := readForm(base(), 1<<20, m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestMemoryBudget(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	f := base()
 	f.list = append(f.list, upload("attachment", "big.bin", strings.Repeat("x", 2000)))
-	_, err := readForm(f, 1000, plenty())
+	_, err := readForm(f, 1000, plenty(), nil)
 	if !errs.Is(err, errs.TooLarge) {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestMIME(t *testing.T) {
 		"X-Mailgun-Drop-Message: yes\nX-Mailgun-Variables: {\"k\":1}\n\nhello\n"
 	f := values("to", "a@b.com", "v:k", "0")
 	f.list = append(f.list, upload("message", "m.eml", raw))
-	r, err := readForm(f, 1<<20, plenty())
+	r, err := readForm(f, 1<<20, plenty(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestMIME(t *testing.T) {
 		"no from":  {withFile(values("to", "a@b.com"), "Subject: x\n\nhi"), "from parameter is not a valid address. please check documentation"},
 		"with NUL": {withFile(values("to", "a@b.com"), "From: a@b.com\n\nh\x00i"), "the message contains a NUL byte"},
 	} {
-		r, err := readForm(c.f, 1<<20, plenty())
+		r, err := readForm(c.f, 1<<20, plenty(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +336,7 @@ func FuzzParts(f *testing.F) {
 	f.Add("Me <me@ex.com>", "a@b.com", "subject", "text", "X-A", "v")
 	f.Add("a@b.c", "Team: a@b.c;", "s\r\nBcc: x@y.z", "\x00", "Bcc", "q@r.s")
 	f.Fuzz(func(t *testing.T, from, to, subject, text, name, value string) {
-		r, err := readForm(values("from", from, "to", to, "subject", subject, "text", text, "h:"+name, value), 1<<20, plenty())
+		r, err := readForm(values("from", from, "to", to, "subject", subject, "text", text, "h:"+name, value), 1<<20, plenty(), nil)
 		if err != nil {
 			return
 		}
