@@ -23,10 +23,10 @@ type form struct {
 	fields   []pair // without the Rails style []
 	files    []imime.File
 	inline   []imime.File
-	message  []byte // the MIME of messages.mime
-	isFile   bool   // whether message came as a file
-	notFiles string // attachment or inline that came as text: no file, ignored
-	options  int    // bytes of o:, h:, v: and t: names and values
+	message  []byte    // the MIME of messages.mime
+	isFile   bool      // whether message came as a file
+	notFiles string    // attachment or inline that came as text: no file, ignored
+	options  int       // bytes of o:, h:, v: and t: names and values
 	hash     hash.Hash // nil when nobody asks for it
 	scratch  *bytes.Buffer
 	size     int64

@@ -150,12 +150,12 @@ func (d *draft) missing(fields mime.Fields) (add []mime.Field) {
 }
 
 func attachmentsOf(raw []byte) ([]event.Attachment, error) {
-	p, err := mime.Parse(raw, parseLimits)
+	files, err := mime.Attachments(raw, parseLimits)
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "the message could not be parsed: "+err.Error())
 	}
 	var out []event.Attachment
-	for _, a := range p.Attachments {
+	for _, a := range files {
 		out = append(out, event.Attachment{Filename: a.Name, ContentType: a.ContentType, Size: int64(a.Size)})
 	}
 	return out, nil

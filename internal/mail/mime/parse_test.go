@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -154,6 +155,10 @@ func FuzzParse(f *testing.F) {
 			if strings.ContainsAny(p.Name, "/\\\r\n\x00") || !utf8.ValidString(p.Name) || p.Size != len(p.Data) {
 				t.Errorf("attachment %+v", p)
 			}
+		}
+		files, err := Attachments(raw, Limits{MaxParts: 50, MaxDepth: 5})
+		if err != nil || !reflect.DeepEqual(files, m.Attachments) {
+			t.Errorf("files alone %+v %v, with the texts %+v", files, err, m.Attachments)
 		}
 		checkNode(t, m.Root, 0, len(raw), 0)
 	})
