@@ -19,7 +19,9 @@ type question struct {
 type answer struct {
 	records []dns.RR
 	err     *Error
-	ttl     time.Duration
+	name    string        // what the records stand under when aliases were followed
+	ttl     time.Duration // from the cache: what is left of it
+	secure  bool          // every reply it was made of was validated, by a resolver we trust
 }
 
 // cache keeps answers until they expire; the least recently used goes first when
@@ -50,12 +52,15 @@ func (c *cache) get(q question) (answer, bool) {
 		return answer{}, false
 	}
 	e := element.Value.(*entry)
-	if !c.now().Before(e.expires) {
+	left := e.expires.Sub(c.now())
+	if left <= 0 {
 		c.remove(element)
 		return answer{}, false
 	}
 	c.recent.MoveToFront(element)
-	return e.a, true
+	a := e.a
+	a.ttl = min(a.ttl, left) // a clock set back makes nothing younger
+	return a, true
 }
 
 func (c *cache) put(q question, a answer) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -28,7 +27,19 @@ type Config struct {
 	CacheSize int
 	// Clock gives the time for the age of answers; nil means time.Now.
 	Clock func() time.Time
+	// TrustAD says whose word that an answer was validated by DNSSEC is taken:
+	// "auto" or "" that of servers on loopback, "always" that of every server,
+	// "never" nobody's. The word travels unprotected, so a server elsewhere may
+	// be trusted only if the path to it is (RFC 6840, section 5.8).
+	TrustAD string
 }
+
+// Values of Config.TrustAD.
+const (
+	TrustAuto   = "auto"
+	TrustAlways = "always"
+	TrustNever  = "never"
+)
 
 const (
 	defaultTimeout   = 3 * time.Second
@@ -48,6 +59,7 @@ const (
 // use.
 type Client struct {
 	servers  []string
+	trusted  []bool // by server: its AD bit counts
 	timeout  time.Duration
 	attempts int
 	cache    *cache
@@ -66,9 +78,14 @@ func New(c Config) (*Client, error) {
 			return nil, err
 		}
 	}
-	for _, s := range servers {
-		if _, err := netip.ParseAddrPort(s); err != nil {
+	trusted := make([]bool, len(servers))
+	for i, s := range servers {
+		ap, err := netip.ParseAddrPort(s)
+		if err != nil {
 			return nil, fmt.Errorf("dns server %q: %w", s, err)
+		}
+		if trusted[i], err = trust(c.TrustAD, ap.Addr()); err != nil {
+			return nil, err
 		}
 	}
 	if c.Clock == nil {
@@ -76,10 +93,21 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		servers:  servers,
+		trusted:  trusted,
 		timeout:  defaulted(c.Timeout, defaultTimeout),
 		attempts: defaulted(c.Attempts, defaultAttempts),
 		cache:    newCache(defaulted(c.CacheSize, defaultCacheSize), c.Clock),
 	}, nil
+}
+
+func trust(mode string, server netip.Addr) (bool, error) {
+	switch mode {
+	case "", TrustAuto:
+		return server.Unmap().IsLoopback(), nil
+	case TrustAlways, TrustNever:
+		return mode == TrustAlways, nil
+	}
+	return false, fmt.Errorf("dns trust %q: must be %s, %s or %s", mode, TrustAuto, TrustAlways, TrustNever)
 }
 
 func defaulted[T comparable](value, standard T) T {
@@ -111,61 +139,15 @@ func (c *Client) Flush() { c.cache.clear() }
 
 // MX implements Resolver.
 func (c *Client) MX(ctx context.Context, domain string) ([]MX, error) {
-	records, err := c.lookup(ctx, domain, dns.TypeMX)
-	if err != nil {
-		return nil, err
-	}
-	hosts := make([]MX, 0, len(records))
-	for _, rr := range records {
-		mx := rr.(*dns.MX)
-		hosts = append(hosts, MX{Name: canonicalName(mx.Mx), Preference: mx.Preference})
-	}
-	return hosts, nil
+	hosts, _, err := c.LookupMX(ctx, domain)
+	return hosts, err
 }
 
 // Addrs implements Resolver. Both types are asked for at the same time. Without an
 // address there is always an error.
 func (c *Client) Addrs(ctx context.Context, host string) (v4, v6 []netip.Addr, err error) {
-	var errA, errAAAA error
-	var g errgroup.Group
-	g.Go(func() error {
-		v4, errA = c.addrs(ctx, host, dns.TypeA)
-		return nil
-	})
-	v6, errAAAA = c.addrs(ctx, host, dns.TypeAAAA)
-	if err := g.Wait(); err != nil {
-		return nil, nil, err
-	}
-	if len(v4)+len(v6) > 0 {
-		return v4, v6, nil
-	}
-	return nil, nil, worse(errA, errAAAA)
-}
-
-// addrs returns the addresses of one type, at least one. A record may be there
-// and hold none: the wire library lets one without data through.
-func (c *Client) addrs(ctx context.Context, host string, qtype uint16) ([]netip.Addr, error) {
-	records, err := c.lookup(ctx, host, qtype)
-	if err != nil {
-		return nil, err
-	}
-	addrs := make([]netip.Addr, 0, len(records))
-	for _, rr := range records {
-		var ip net.IP
-		switch rr := rr.(type) {
-		case *dns.A:
-			ip = rr.A.To4()
-		case *dns.AAAA:
-			ip = rr.AAAA.To16()
-		}
-		if a, ok := netip.AddrFromSlice(ip); ok {
-			addrs = append(addrs, a)
-		}
-	}
-	if len(addrs) == 0 {
-		return nil, &Error{Kind: NoData, Name: canonicalName(host), Type: dns.TypeToString[qtype]}
-	}
-	return addrs, nil
+	found, err := c.LookupAddrs(ctx, host)
+	return found.V4, found.V6, err
 }
 
 // worse picks the error that says most about a host without addresses: what may
@@ -192,12 +174,12 @@ func worse(a, b error) error {
 
 // TXT implements Resolver.
 func (c *Client) TXT(ctx context.Context, name string) ([]string, error) {
-	records, err := c.lookup(ctx, name, dns.TypeTXT)
+	a, err := c.lookup(ctx, name, dns.TypeTXT)
 	if err != nil {
 		return nil, err
 	}
-	texts := make([]string, 0, len(records))
-	for _, rr := range records {
+	texts := make([]string, 0, len(a.records))
+	for _, rr := range a.records {
 		texts = append(texts, unescape(strings.Join(rr.(*dns.TXT).Txt, "")))
 	}
 	return texts, nil
@@ -205,23 +187,21 @@ func (c *Client) TXT(ctx context.Context, name string) ([]string, error) {
 
 // CNAME implements Resolver.
 func (c *Client) CNAME(ctx context.Context, name string) (string, error) {
-	records, err := c.lookup(ctx, name, dns.TypeCNAME)
-	if err != nil {
-		return "", err
-	}
-	return canonicalName(records[0].(*dns.CNAME).Target), nil
+	target, _, err := c.LookupCNAME(ctx, name)
+	return target, err
 }
 
 // lookup returns the records of a type, at least one, from the cache or a server.
-// Callers with the same question share one exchange, which goes on when one of
-// them gives up.
-func (c *Client) lookup(ctx context.Context, name string, qtype uint16) ([]dns.RR, error) {
+// With an error of kind NotFound or NoData it returns what is known about the
+// absence, too. Callers with the same question share one exchange, which goes on
+// when one of them gives up.
+func (c *Client) lookup(ctx context.Context, name string, qtype uint16) (answer, error) {
 	ascii, err := asciiName(name)
 	if err != nil {
-		return nil, &Error{Kind: BadName, Name: shorten(name), Type: dns.TypeToString[qtype], Err: err}
+		return answer{}, &Error{Kind: BadName, Name: shorten(name), Type: dns.TypeToString[qtype], Err: err}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	q := question{ascii, qtype}
 	if a, ok := c.cache.get(q); ok {
@@ -236,31 +216,33 @@ func (c *Client) lookup(ctx context.Context, name string, qtype uint16) ([]dns.R
 	})
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return answer{}, ctx.Err()
 	case r := <-shared:
 		if r.Err != nil {
-			return nil, r.Err
+			return answer{}, r.Err
 		}
 		return r.Val.(answer).result()
 	}
 }
 
-func (a answer) result() ([]dns.RR, error) {
+func (a answer) result() (answer, error) {
 	if a.err != nil {
-		return nil, a.err
+		return a, a.err
 	}
-	return a.records, nil
+	return a, nil
 }
 
 // resolve asks, and asks again for the target if a server returns an alias only.
 func (c *Client) resolve(ctx context.Context, q question) (answer, error) {
-	target, ttl := q.name, maxTTL
+	target, ttl, secure := q.name, maxTTL, true
 	for range maxAliases {
 		reply, server, err := c.ask(ctx, question{target, q.qtype})
 		if err != nil {
 			return answer{}, &Error{Kind: Temporary, Name: q.name, Type: dns.TypeToString[q.qtype], Server: server, Err: err}
 		}
+		secure = secure && reply.AuthenticatedData
 		a, next := readReply(reply, question{target, q.qtype}, ttl)
+		a.secure = secure
 		if next == "" {
 			if a.err != nil {
 				a.err.Name, a.err.Server = q.name, server
@@ -279,7 +261,7 @@ var errAliases = errors.New("too many aliases")
 func readReply(reply *dns.Msg, q question, ttl time.Duration) (a answer, next string) {
 	name := q.name
 	for range maxAliases {
-		a = answer{ttl: ttl}
+		a = answer{name: name, ttl: ttl}
 		var alias *dns.CNAME
 		for _, rr := range reply.Answer {
 			if canonicalName(rr.Header().Name) != name || rr.Header().Class != dns.ClassINET {
@@ -309,7 +291,7 @@ func readReply(reply *dns.Msg, q question, ttl time.Duration) (a answer, next st
 		kind = NotFound
 	}
 	e := &Error{Kind: kind, Name: q.name, Type: dns.TypeToString[q.qtype]}
-	return answer{err: e, ttl: min(ttl, negativeTTL)}, ""
+	return answer{name: name, err: e, ttl: min(ttl, negativeTTL)}, ""
 }
 
 // soaTTL is how long absence may be believed, RFC 2308, section 5; without an SOA

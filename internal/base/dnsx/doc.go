@@ -15,5 +15,6 @@
 //   - Names are lower case without a final dot, internationalised ones in A-labels.
 //
 // The servers are taken to be recursive resolvers that are trusted as the host
-// trusts them. DNSSEC is left to them.
+// trusts them. DNSSEC is left to them: their word that an answer was validated
+// (the AD bit) counts if they are on loopback or the configuration says so.
 package dnsx

@@ -14,11 +14,14 @@ var errMismatch = errors.New("reply does not match the question")
 
 // ask goes through the servers until one gives a usable reply: records, or that
 // there are none. The server returned is the one that answered or was last asked.
+// The AD bit of the reply is cleared unless it comes from a server we trust.
 func (c *Client) ask(ctx context.Context, q question) (reply *dns.Msg, server string, err error) {
 	for range c.attempts {
-		for _, server = range c.servers {
-			reply, err = c.askServer(ctx, server, q)
+		for i := range c.servers {
+			server = c.servers[i]
+			reply, err = c.askServer(ctx, server, q, c.trusted[i])
 			if err == nil {
+				reply.AuthenticatedData = reply.AuthenticatedData && c.trusted[i]
 				return reply, server, nil
 			}
 		}
@@ -28,15 +31,15 @@ func (c *Client) ask(ctx context.Context, q question) (reply *dns.Msg, server st
 
 // askServer makes one try over UDP with EDNS, without EDNS if the server does not
 // know it (RFC 6891, section 7), and over TCP if the reply is cut.
-func (c *Client) askServer(ctx context.Context, server string, q question) (*dns.Msg, error) {
+func (c *Client) askServer(ctx context.Context, server string, q question, trusted bool) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	reply, err := c.exchange(ctx, "udp", server, q, true)
+	reply, err := c.exchange(ctx, "udp", server, q, edns|authentic(trusted))
 	if err == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented) {
-		reply, err = c.exchange(ctx, "udp", server, q, false)
+		reply, err = c.exchange(ctx, "udp", server, q, 0)
 	}
 	if err == nil && reply.Truncated {
-		reply, err = c.exchange(ctx, "tcp", server, q, true)
+		reply, err = c.exchange(ctx, "tcp", server, q, edns|authentic(trusted))
 	}
 	if err != nil {
 		return nil, err
@@ -47,14 +50,32 @@ func (c *Client) askServer(ctx context.Context, server string, q question) (*dns
 	return reply, nil
 }
 
+// options of a query.
+type options uint8
+
+const (
+	edns options = 1 << iota
+	// adBit asks whether the answer was validated without the signatures that
+	// DO would bring (RFC 6840, section 5.7).
+	adBit
+)
+
+func authentic(trusted bool) options {
+	if trusted {
+		return adBit
+	}
+	return 0
+}
+
 // exchange sends one query from a fresh port with a fresh id and checks that the
 // reply repeats the question.
-func (c *Client) exchange(ctx context.Context, network, server string, q question, edns bool) (*dns.Msg, error) {
+func (c *Client) exchange(ctx context.Context, network, server string, q question, o options) (*dns.Msg, error) {
 	query := new(dns.Msg)
 	query.SetQuestion(dns.Fqdn(q.name), q.qtype)
 	query.RecursionDesired = true
 	client := dns.Client{Net: network, Timeout: c.remaining(ctx)}
-	if edns {
+	query.AuthenticatedData = o&adBit != 0
+	if o&edns != 0 {
 		query.SetEdns0(udpBytes, false)
 		client.UDPSize = udpBytes
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // MaxMailHosts is how many hosts of a domain are considered at most; a domain
@@ -51,24 +52,85 @@ type Shuffle func(n int, swap func(i, j int))
 // Errors: ErrNullMX, ErrNoMailHost, ErrBadMX, ErrBadLiteral, *Error, the error of
 // ctx. Those for which IsNotFound is false and *Error is found are temporary.
 func MailHosts(ctx context.Context, r Resolver, domain string, shuffle Shuffle) ([]Host, error) {
+	route, err := mailRoute(ctx, plain{r}, domain, shuffle)
+	return route.Hosts, err
+}
+
+// Route is where mail for a domain goes.
+type Route struct {
+	// Hosts in the order to try, at least one.
+	Hosts []Host
+	// TTL is how long the list may be kept, 0 for not at all. The order is to be
+	// shuffled anew for every use that shall spread the load.
+	TTL time.Duration
+	// Secure: that these are the hosts was validated by DNSSEC; it says nothing
+	// about their addresses.
+	Secure bool
+}
+
+// literalTTL is how long an address literal, which nothing was asked about, may be
+// kept.
+const literalTTL = maxTTL
+
+// MailRoute is MailHosts for a sender that keeps what it learns.
+func MailRoute(ctx context.Context, r Prover, domain string, shuffle Shuffle) (Route, error) {
+	return mailRoute(ctx, r, domain, shuffle)
+}
+
+// router is what a route is made from.
+type router interface {
+	LookupMX(ctx context.Context, domain string) ([]MX, Meta, error)
+	LookupAddrs(ctx context.Context, host string) (Addrs, error)
+}
+
+// plain lets a Resolver stand where nobody looks at the Meta.
+type plain struct{ r Resolver }
+
+func (p plain) LookupMX(ctx context.Context, domain string) ([]MX, Meta, error) {
+	records, err := p.r.MX(ctx, domain)
+	return records, Meta{}, err
+}
+
+func (p plain) LookupAddrs(ctx context.Context, host string) (found Addrs, err error) {
+	found.V4, found.V6, err = p.r.Addrs(ctx, host)
+	return found, err
+}
+
+func mailRoute(ctx context.Context, r router, domain string, shuffle Shuffle) (Route, error) {
 	if strings.HasPrefix(domain, "[") {
-		return literalHost(domain)
+		hosts, err := literalHost(domain)
+		return Route{Hosts: hosts, TTL: literalTTL}, err
 	}
 	name, err := ASCIIName(domain)
 	if err != nil {
-		return nil, err
+		return Route{}, err
 	}
 	if isAddress(name) { // an address without brackets is not a domain, and must not become a host
-		return nil, &Error{Kind: BadName, Name: name, Type: "MX", Err: errNameSyntax}
+		return Route{}, &Error{Kind: BadName, Name: name, Type: "MX", Err: errNameSyntax}
 	}
-	records, err := r.MX(ctx, name)
+	records, meta, err := r.LookupMX(ctx, name)
 	if kind, ok := kindOf(err); ok && kind == NoData {
-		return implicitHost(ctx, r, name)
+		return implicitRoute(ctx, r, name, meta)
 	}
 	if err != nil {
-		return nil, err
+		return Route{}, err
 	}
-	return explicitHosts(name, records, shuffle)
+	hosts, err := explicitHosts(name, records, shuffle)
+	return Route{Hosts: hosts, TTL: meta.TTL, Secure: meta.Secure}, err
+}
+
+// implicitRoute is the domain itself. Whether its addresses are secure is asked
+// when they are used; here counts only that there is no MX.
+func implicitRoute(ctx context.Context, r router, domain string, absence Meta) (Route, error) {
+	found, err := r.LookupAddrs(ctx, domain)
+	if IsNotFound(err) {
+		return Route{}, fmt.Errorf("%s: %w", domain, ErrNoMailHost)
+	}
+	if err != nil {
+		return Route{}, err
+	}
+	hosts := []Host{{Name: domain, Implicit: true}}
+	return Route{Hosts: hosts, TTL: min(absence.TTL, found.TTL), Secure: absence.Secure}, nil
 }
 
 func literalHost(domain string) ([]Host, error) {
@@ -83,17 +145,6 @@ func literalHost(domain string) ([]Host, error) {
 		return nil, fmt.Errorf("%w: %q", ErrBadLiteral, shorten(domain))
 	}
 	return []Host{{Name: domain, Addr: addr}}, nil
-}
-
-func implicitHost(ctx context.Context, r Resolver, domain string) ([]Host, error) {
-	_, _, err := r.Addrs(ctx, domain)
-	if IsNotFound(err) {
-		return nil, fmt.Errorf("%s: %w", domain, ErrNoMailHost)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return []Host{{Name: domain, Implicit: true}}, nil
 }
 
 func explicitHosts(domain string, records []MX, shuffle Shuffle) ([]Host, error) {

@@ -3,7 +3,9 @@ package dnsx
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"time"
 )
 
 // MX is one mail exchanger of a domain.
@@ -27,6 +29,55 @@ type Resolver interface {
 	TXT(ctx context.Context, name string) ([]string, error)
 	// CNAME returns what the name itself is an alias of.
 	CNAME(ctx context.Context, name string) (string, error)
+}
+
+// Meta says how far an answer may be relied upon.
+type Meta struct {
+	// TTL is how long it may still be kept, at most a day.
+	TTL time.Duration
+	// Secure: a resolver that is trusted for it (Config.TrustAD) validated the
+	// answer, and every alias on the way, by DNSSEC.
+	Secure bool
+}
+
+// Addrs are the addresses of a host.
+type Addrs struct {
+	V4, V6 []netip.Addr
+	// Name is where they stand: the host itself, or what it is an alias of.
+	Name string
+	// Meta is about both types together: secure if both answers are, also where
+	// one says that there is no such record.
+	Meta
+}
+
+// TLSA is a record that ties a certificate to a service (RFC 6698).
+type TLSA struct {
+	Usage    uint8 // 3: the server's certificate, 2: an authority above it
+	Selector uint8 // 0: the certificate, 1: its public key
+	Matching uint8 // 0: as it is, 1: SHA-256, 2: SHA-512
+	Data     []byte
+}
+
+// String is the record in the form of a zone file, its data in lower case.
+func (r TLSA) String() string {
+	return fmt.Sprintf("%d %d %d %x", r.Usage, r.Selector, r.Matching, r.Data)
+}
+
+// Prover is a Resolver that also tells where an answer comes from: how old it may
+// become and whether it was validated. A Meta comes with errors of kind NotFound
+// and NoData as well, and is then about the absence.
+type Prover interface {
+	Resolver
+	// LookupMX is MX with Meta.
+	LookupMX(ctx context.Context, domain string) ([]MX, Meta, error)
+	// LookupAddrs is Addrs with Meta and the name at the end of the aliases.
+	LookupAddrs(ctx context.Context, host string) (Addrs, error)
+	// LookupCNAME is CNAME with Meta.
+	LookupCNAME(ctx context.Context, name string) (string, Meta, error)
+	// TLSA returns the records of a TCP service of a host, and whether the
+	// answer, or with IsNotFound(err) the absence, is secure. Records that are
+	// not must not be used.
+	TLSA(ctx context.Context, port uint16, host string) (records []TLSA, secure bool, err error)
 }
 
 // Kind is why a lookup gave no records.

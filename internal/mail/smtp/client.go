@@ -18,7 +18,7 @@ type ClientTimeouts struct {
 	Banner   time.Duration // the greeting; 5 minutes
 	Command  time.Duration // the reply to a command, a TLS handshake; 5 minutes
 	DataInit time.Duration // the reply to DATA; 2 minutes
-	Block    time.Duration // progress of one write; 3 minutes
+	Block    time.Duration // progress of one write; 3 minutes. A message: twice that, and 1 s per KiB
 	Final    time.Duration // the reply to the final dot; 10 minutes
 	Quit     time.Duration // the reply to QUIT; 5 seconds
 }
@@ -41,10 +41,13 @@ func orDefault[T ~int | ~int64](v *T, d T) {
 
 // ClientOptions configures a Client.
 type ClientOptions struct {
-	HELO           string // our own name, required
-	ServerName     string // the server's name, for the transcript only
-	Timeouts       ClientTimeouts
-	Transcript     bool             // record the dialogue
+	HELO       string // our own name, required
+	ServerName string // the server's name, for the transcript only
+	Timeouts   ClientTimeouts
+	Transcript bool // record the dialogue
+	// OnLine sees each line of the transcript as it comes, also beyond
+	// MaxTranscript; bytes of the server are as it sent them. It must be quick.
+	OnLine         func(dir byte, text string)
 	MaxTranscript  int              // bytes of text recorded; 0 means 16384
 	AllowPlainAuth bool             // permit AUTH without TLS
 	Now            func() time.Time // the clock of the transcript; nil means time.Now
@@ -78,7 +81,7 @@ func NewClient(ctx context.Context, conn net.Conn, o ClientOptions) (*Client, er
 	}
 	c := &Client{o: o, w: &wire{raw: conn, conn: conn, write: o.Timeouts.Block}}
 	c.br = bufio.NewReaderSize(c.w, maxReplyLine)
-	c.log = transcript{on: o.Transcript, now: o.Now, max: o.MaxTranscript}
+	c.log = transcript{on: o.Transcript, now: o.Now, max: o.MaxTranscript, tap: o.OnLine}
 	c.log.restart()
 	defer c.guard(ctx)()
 	if err := c.greet(ctx); err != nil {
@@ -103,7 +106,7 @@ func (c *Client) greet(ctx context.Context) error {
 		c.secured(tc) // the banner completed the handshake
 	}
 	if r.Code != 220 {
-		return c.refused(StageBanner, r)
+		return c.unwanted(ctx, StageBanner, r)
 	}
 	return c.hello(ctx)
 }
@@ -129,13 +132,13 @@ func (c *Client) hello(ctx context.Context) error {
 		return nil
 	}
 	if !r.Permanent() {
-		return c.refused(StageEHLO, r)
+		return c.unwanted(ctx, StageEHLO, r)
 	}
 	if r, err = c.command(ctx, StageEHLO, "HELO "+c.o.HELO); err != nil {
 		return err
 	}
 	if r.Code != 250 {
-		return c.refused(StageEHLO, r)
+		return c.unwanted(ctx, StageEHLO, r)
 	}
 	return nil
 }
@@ -151,8 +154,9 @@ func (c *Client) Extensions() Extensions {
 func (c *Client) TLS() *tls.ConnectionState { return c.tls }
 
 // Usable reports whether the dialogue is in a known state, so that another
-// transaction may follow on the connection.
-func (c *Client) Usable() bool { return !c.bad }
+// transaction may follow on the connection. A server that has said more than it
+// was asked is not in one.
+func (c *Client) Usable() bool { return !c.bad && c.br.Buffered() == 0 }
 
 // Transcript returns the lines recorded since StartTranscript, or since the
 // beginning.
@@ -177,7 +181,7 @@ func (c *Client) reset(ctx context.Context) error {
 	}
 	if r.Code != 250 {
 		c.bad = true
-		return c.refused(StageReset, r)
+		return c.unwanted(ctx, StageReset, r)
 	}
 	c.busy = false
 	return nil
@@ -274,6 +278,16 @@ func (c *Client) failed(ctx context.Context, stage string, err error) error {
 
 func (c *Client) refused(stage string, r Reply) error {
 	return &ReplyError{Stage: stage, Reply: r}
+}
+
+// unwanted is the error for a reply that is not the one wanted: a refusal, or a
+// positive one that is no answer to the command, after which nobody knows what
+// the server is at.
+func (c *Client) unwanted(ctx context.Context, stage string, r Reply) error {
+	if r.Positive() {
+		return c.failed(ctx, stage, errReplyCode)
+	}
+	return c.refused(stage, r)
 }
 
 // offers reports whether the server offered an AUTH mechanism.

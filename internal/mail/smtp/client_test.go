@@ -397,7 +397,7 @@ func TestClientAuth(t *testing.T) {
 	}{
 		{"250 AUTH PLAIN LOGIN", "235 ok\r\n", true, "u", ""},
 		{"250 AUTH PLAIN", "535 5.7.8 no\r\n", true, "u", "smtp: auth: 535 5.7.8 no"},
-		{"250 AUTH PLAIN", "334 \r\n", true, "u", "smtp: auth: 250 OK"}, // "*" was answered
+		{"250 AUTH PLAIN", "334 \r\n", true, "u", "smtp: auth: protocol error: reply code out of place"}, // "*" was answered with 250
 		{"250 AUTH LOGIN", "454 4.7.0 later\r\n", true, "u", "smtp: auth: 454 4.7.0 later"},
 		{"250 AUTH CRAM-MD5", "", true, "u", ErrNoAuth.Error()},
 		{"250 AUTH PLAIN", "", false, "u", ErrPlainAuth.Error()},

@@ -44,7 +44,7 @@ func (c *Client) authLogin(ctx context.Context, user, pass string) error {
 			return err
 		}
 		if r.Code != 334 {
-			return c.refused(StageAuth, r)
+			return c.unwanted(ctx, StageAuth, r)
 		}
 		r, err = c.secret(ctx, "", base64.StdEncoding.EncodeToString([]byte(s)))
 	}
@@ -73,7 +73,7 @@ func (c *Client) authEnd(ctx context.Context, r Reply) error {
 		}
 	}
 	if r.Code != 235 {
-		return c.refused(StageAuth, r)
+		return c.unwanted(ctx, StageAuth, r)
 	}
 	return nil
 }

@@ -12,7 +12,9 @@
 //     side, and nothing learned before it survives it.
 //   - Every read, line, reply and message has an upper bound in bytes, and
 //     every wait an upper bound in time.
-//   - A client connection whose dialogue went wrong is not Usable again.
+//   - A client connection whose dialogue went wrong is not Usable again. It went
+//     wrong when a positive reply is not one to the command, and when there is
+//     more from the server than was asked for.
 //
 // Sources: RFC 5321 (SMTP), 1870 (SIZE), 2034 and 3463 (enhanced codes), 2920
 // (PIPELINING), 3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8),

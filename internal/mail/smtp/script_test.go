@@ -14,6 +14,7 @@ import (
 type script struct {
 	banner string
 	ehlo   string
+	under  string            // the answer to EHLO under TLS, if it is another
 	on     map[string]string // by verb; the others are agreed to
 	final  string            // after the message; "" means 250
 	early  string            // sent in the middle of the message, then close
@@ -82,6 +83,9 @@ func (s *script) serve(conn net.Conn) {
 			answer = "250-script\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250 8BITMIME\r\n"
 			if s.ehlo != "" {
 				answer = s.ehlo
+			}
+			if _, secured := conn.(*tls.Conn); secured && s.under != "" {
+				answer = s.under
 			}
 		case verb == "DATA":
 			answer = "354 go\r\n"

@@ -130,6 +130,10 @@ func (t *transaction) settle() {
 	}
 	open := t.open
 	t.open = t.open[:0]
+	if t.c.br.Buffered() > 0 {
+		t.end(t.c.failed(t.ctx, open[0].stage, errReplyPending))
+		return
+	}
 	if err := t.bw.Flush(); err != nil {
 		t.end(t.c.failed(t.ctx, open[0].stage, err))
 		return
@@ -165,7 +169,7 @@ func (t *transaction) apply(s step, r Reply) {
 	switch {
 	case s.stage == StageData:
 		t.data = r
-		if ok || r.Code > 300 && r.Code < 400 && r.Code != 354 {
+		if ok || r.Code >= 300 && r.Code < 400 && r.Code != 354 {
 			t.end(t.c.failed(t.ctx, s.stage, errReplyCode))
 		} else if r.Code != 354 {
 			t.refusedData(r)
@@ -206,10 +210,19 @@ func (t *transaction) message(msg Message) {
 	if t.data.Code != 354 || t.c.bad {
 		return
 	}
+	// What lies here now would be taken for the verdict on a message that the
+	// server has not seen.
+	if t.c.br.Buffered() > 0 {
+		t.end(t.c.failed(t.ctx, StageBody, errReplyPending))
+		t.c.bad = true
+		return
+	}
 	if t.err != nil || t.accepted == 0 {
 		t.emptyMessage()
 		return
 	}
+	t.c.w.limitWrites(2*t.c.o.Timeouts.Block + time.Duration(msg.Size()>>10)*time.Second)
+	defer t.c.w.limitWrites(0)
 	s := stuffer{w: t.bw}
 	for _, p := range msg {
 		s.write(p)

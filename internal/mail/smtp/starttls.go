@@ -21,7 +21,7 @@ func (c *Client) StartTLS(ctx context.Context, cfg *tls.Config) error {
 		return err
 	}
 	if r.Code != 220 {
-		return c.refused(StageStartTLS, r)
+		return c.unwanted(ctx, StageStartTLS, r)
 	}
 	if c.br.Buffered() > 0 {
 		return c.failed(ctx, StageStartTLS, errReplyPending)

@@ -34,6 +34,7 @@ type transcript struct {
 	size  int
 	full  bool
 	lines []TranscriptLine
+	tap   func(dir byte, text string)
 }
 
 func (t *transcript) restart() {
@@ -43,6 +44,9 @@ func (t *transcript) restart() {
 }
 
 func (t *transcript) add(dir byte, text string) {
+	if t.on && t.tap != nil {
+		t.tap(dir, text)
+	}
 	if !t.on || t.full {
 		return
 	}
@@ -61,16 +65,22 @@ func (t *transcript) server(line []byte) { t.add(FromServer, string(line)) }
 // "<microseconds> <direction> <text>", with backslash, CR and LF escaped.
 func EncodeTranscript(lines []TranscriptLine) string {
 	var b strings.Builder
-	esc := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`)
 	for _, l := range lines {
 		b.WriteString(strconv.FormatInt(l.At.Microseconds(), 10))
 		b.WriteByte(' ')
 		b.WriteByte(l.Dir)
 		b.WriteByte(' ')
-		_, _ = esc.WriteString(&b, l.Text) // a strings.Builder does not fail
+		b.WriteString(escapeLine(l.Text))
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+func escapeLine(s string) string {
+	if !strings.ContainsAny(s, "\\\n\r") {
+		return s
+	}
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`).Replace(s)
 }
 
 // ErrTranscript is returned by DecodeTranscript for text it did not write.

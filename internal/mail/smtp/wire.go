@@ -18,11 +18,13 @@ type wire struct {
 	raw   net.Conn // as dialled or accepted
 	conn  net.Conn // raw, or TLS on it
 	write time.Duration
+	now   func() time.Time // what deadlines are reckoned by; nil means time.Now
 
 	mu    sync.Mutex
 	cut   bool
 	block time.Duration // when set, each read gets a deadline of its own
 	until time.Time     // latest deadline of any read
+	total time.Time     // latest deadline of any write, if set
 }
 
 // past is a deadline that has gone by.
@@ -43,12 +45,19 @@ func (w *wire) interrupted() bool {
 	return w.cut
 }
 
+func (w *wire) time() time.Time {
+	if w.now != nil {
+		return w.now()
+	}
+	return time.Now()
+}
+
 // armRead bounds everything read until the next call by one deadline.
-func (w *wire) armRead(d time.Duration) { w.setRead(0, time.Now().Add(d)) }
+func (w *wire) armRead(d time.Duration) { w.setRead(0, w.time().Add(d)) }
 
 // armReads bounds each read by block and all of them by total.
 func (w *wire) armReads(block, total time.Duration) {
-	w.setRead(block, time.Now().Add(total))
+	w.setRead(block, w.time().Add(total))
 }
 
 func (w *wire) setRead(block time.Duration, until time.Time) {
@@ -64,7 +73,7 @@ func (w *wire) setRead(block time.Duration, until time.Time) {
 func (w *wire) Read(p []byte) (int, error) {
 	w.mu.Lock()
 	if w.block > 0 && !w.cut {
-		t := time.Now().Add(w.block)
+		t := w.time().Add(w.block)
 		if w.until.Before(t) {
 			t = w.until
 		}
@@ -74,13 +83,29 @@ func (w *wire) Read(p []byte) (int, error) {
 	return w.conn.Read(p)
 }
 
+// limitWrites bounds all writes together until it is called again, 0 by nothing:
+// a peer that takes a little of each block in time must not hold a message for
+// days.
+func (w *wire) limitWrites(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.total = time.Time{}
+	if d > 0 {
+		w.total = w.time().Add(d)
+	}
+}
+
 // Write implements io.Writer.
 func (w *wire) Write(p []byte) (int, error) {
 	n := 0
 	for {
 		w.mu.Lock()
 		if !w.cut {
-			_ = w.raw.SetWriteDeadline(time.Now().Add(w.write)) // as above
+			until := w.time().Add(w.write)
+			if !w.total.IsZero() && w.total.Before(until) {
+				until = w.total
+			}
+			_ = w.raw.SetWriteDeadline(until) // as above
 		}
 		w.mu.Unlock()
 		part := p[n:min(len(p), n+writeChunk)]

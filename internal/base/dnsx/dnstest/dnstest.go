@@ -26,6 +26,7 @@ type Zone struct {
 	records  map[key][]dns.RR
 	rcodes   map[string]int
 	silent   map[string]bool
+	signed   map[string]bool
 	truncate bool
 	bare     bool
 	noEDNS   bool
@@ -45,6 +46,7 @@ func New() *Zone {
 		records: map[key][]dns.RR{},
 		rcodes:  map[string]int{},
 		silent:  map[string]bool{},
+		signed:  map[string]bool{},
 		queries: map[key]int{},
 	}
 }
@@ -123,6 +125,25 @@ func (z *Zone) Silence(name string) (end func()) {
 		defer z.mu.Unlock()
 		delete(z.silent, name)
 	}
+}
+
+// Sign has answers about a name and those below it, their absence too, counted as
+// validated by DNSSEC: the AD bit is set if the query asks for it and all names
+// on the way of an alias are signed. A zone whose signatures are wrong is played
+// with Fail and dns.RcodeServerFailure.
+func (z *Zone) Sign(names ...string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	for _, name := range names {
+		z.signed[dns.CanonicalName(name)] = true
+	}
+}
+
+// Unsign ends what Sign began for the same name.
+func (z *Zone) Unsign(name string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	delete(z.signed, dns.CanonicalName(name))
 }
 
 // Truncate has every answer over UDP cut, so that TCP is needed.
@@ -258,7 +279,9 @@ func (z *Zone) answer(query *dns.Msg, udp bool) *dns.Msg {
 		reply.Truncated = true
 		return reply
 	}
-	z.fill(reply, q)
+	opt := query.IsEdns0()
+	asked := query.AuthenticatedData || opt != nil && opt.Do() // RFC 6840, section 5.8
+	reply.AuthenticatedData = z.fill(reply, q) && asked
 	if udp {
 		z.fit(reply, query)
 	}
@@ -275,12 +298,15 @@ func (z *Zone) fit(reply, query *dns.Msg) {
 	reply.Truncate(size)
 }
 
-// fill follows aliases to the records asked for, or says that there are none.
-func (z *Zone) fill(reply *dns.Msg, q key) {
+// fill follows aliases to the records asked for, or says that there are none. It
+// reports whether every name on the way is signed.
+func (z *Zone) fill(reply *dns.Msg, q key) (secure bool) {
+	secure = true
 	for range 16 {
+		secure = secure && z.isSigned(q.name)
 		if records := z.records[q]; len(records) > 0 {
 			reply.Answer = append(reply.Answer, records...)
-			return
+			return secure
 		}
 		alias := z.records[key{q.name, dns.TypeCNAME}]
 		if len(alias) == 0 || q.qtype == dns.TypeCNAME {
@@ -288,7 +314,7 @@ func (z *Zone) fill(reply *dns.Msg, q key) {
 		}
 		reply.Answer = append(reply.Answer, alias...)
 		if z.bare {
-			return
+			return secure
 		}
 		q.name = dns.CanonicalName(alias[0].(*dns.CNAME).Target)
 	}
@@ -299,6 +325,18 @@ func (z *Zone) fill(reply *dns.Msg, q key) {
 		Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: z.negative},
 		Ns:  "ns.test.", Mbox: "hostmaster.test.", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: z.negative,
 	}}
+	return secure
+}
+
+// isSigned reports whether a name or one above it is signed.
+func (z *Zone) isSigned(name string) bool {
+	for name != "" {
+		if z.signed[name] {
+			return true
+		}
+		_, name, _ = strings.Cut(name, ".")
+	}
+	return false
 }
 
 // exists reports whether a name or one below it has records.
