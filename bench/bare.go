@@ -14,7 +14,10 @@ import (
 	"time"
 )
 
-const bareServerName = "bare-server"
+const (
+	kindBare       = "bare"
+	bareServerName = "bare-server"
+)
 
 // bareHandler reads every part of the request and answers like the API. It
 // keeps nothing: it is what the HTTP library alone costs.
@@ -148,7 +151,7 @@ func (b *bare) runPostroad(ctx context.Context, r *report, binary, dir string) e
 	if err == nil {
 		l := b.load(s.http)
 		l.fields = map[string]string{"o:deliverytime": time.Now().Add(24 * time.Hour).Format(time.RFC1123Z)}
-		err = b.measure(ctx, r, "postroad, accept only", &l, s.pid())
+		err = b.measure(ctx, r, "Postroad, HTTP", &l, s.pid())
 	}
 	return errors.Join(err, s.stop())
 }
@@ -159,7 +162,7 @@ func (b *bare) measure(ctx context.Context, r *report, name string, l *load, pid
 		return err
 	}
 	watching, stop := context.WithCancel(ctx)
-	memory := watchMemory(watching, pid)
+	memory := watchMemory(watching, treeOf(pid))
 	seen := l.run(ctx)
 	stop()
 	p := <-memory
@@ -170,7 +173,7 @@ func (b *bare) measure(ctx context.Context, r *report, name string, l *load, pid
 	if seen.Accepted != b.messages {
 		return fmt.Errorf("%s: only %d of %d messages were accepted: %s", name, seen.Accepted, b.messages, seen.Error)
 	}
-	return r.add(result{Kind: "accept", System: name, Messages: b.messages, Connections: b.connections, Size: b.size,
+	return r.add(result{Kind: kindBare, System: name, Messages: b.messages, Connections: b.connections, Size: b.size,
 		Seconds: seen.Seconds, PerSecond: seen.perSecond(), CPUPer1000: perThousand(after-before, b.messages),
 		PeakRSS: p.resident, PeakPSS: p.proportional, Processes: p.processes, Load: &seen})
 }

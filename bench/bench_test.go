@@ -144,8 +144,17 @@ func TestReadAnswerRefused(t *testing.T) {
 func TestReport(t *testing.T) {
 	path := t.TempDir() + "/out"
 	r := newReport(path)
-	for i, system := range []string{systemName("postroad", false), systemName("Postfix", false), systemName("postroad", false)} {
-		if err := r.add(result{System: system, Messages: 10, PerSecond: float64(100 * (i + 1)), CPUPer1000: 1, PeakRSS: 1 << 20}); err != nil {
+	for _, one := range []result{
+		{Kind: "e2e", System: "Postroad", Messages: 10, PerSecond: 100, CPUPer1000: 1, PeakRSS: 1 << 20},
+		{Kind: "e2e", System: "Exim", Messages: 10, PerSecond: 50, CPUPer1000: 4, CPUAtLeast: true},
+		{Kind: "e2e", System: "Postroad", Messages: 10, PerSecond: 300, CPUPer1000: 1, PeakRSS: 1 << 20},
+		{Kind: "e2e", System: "Postroad, DKIM", Signed: true, Messages: 10, PerSecond: 7},
+		{Kind: "sign", System: "OpenSSL", Figures: []figure{{"signatures", 3500, "/s"}}},
+		{Kind: "sign", System: "OpenSSL", Figures: []figure{{"signatures", 3700, "/s"}}},
+		{Kind: "sign", System: "OpenSSL", Figures: []figure{{"signatures", 100, "/s"}}},
+		{Kind: "e2e", System: "Haraka", Missed: "no npm\nhere"},
+	} {
+		if err := r.add(one); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,11 +162,17 @@ func TestReport(t *testing.T) {
 	if err := r.finish(&out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "postroad / Postfix") || !strings.Contains(out.String(), "100 (100-300)") {
-		t.Errorf("table:\n%s", out.String())
+	text := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"100 (100-300)", ">= 4.00", "e2e Postroad / Exim 2.00 <= 0.25 - -", "sign OpenSSL signatures 3500 /s", "Haraka NOT MEASURED: no npm; here"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(text, "DKIM / Exim") {
+		t.Errorf("signed is compared with unsigned:\n%s", out.String())
 	}
 	lines, err := os.ReadFile(path)
-	if err != nil || strings.Count(string(lines), "\n") != 3 {
+	if err != nil || strings.Count(string(lines), "\n") != 8 {
 		t.Errorf("lines = %q, %v", lines, err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 type counter interface {
 	// await returns when n messages arrived, and when the last of them did.
 	await(ctx context.Context, n int) (time.Time, error)
+	taken() int
 	stop()
 }
 
@@ -78,6 +79,8 @@ func (s *debSink) await(ctx context.Context, n int) (time.Time, error) {
 	})
 }
 
+func (s *debSink) taken() int { return int(s.count.Load()) }
+
 func (s *debSink) stop() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait() // it was killed: its state is known
@@ -129,6 +132,8 @@ func startOwnCounter(addr string) (*ownCounter, error) {
 func (c *ownCounter) await(ctx context.Context, n int) (time.Time, error) {
 	return awaitCount(ctx, n, func() (int64, time.Time) { return c.count.Load(), time.Unix(0, c.last.Load()) })
 }
+
+func (c *ownCounter) taken() int { return int(c.count.Load()) }
 
 func (c *ownCounter) stop() { c.close() }
 

@@ -39,6 +39,10 @@ type load struct {
 	idempotent  bool              // send the rig id as Idempotency-Key
 	first       int               // number of the first message
 
+	// enough ends the load between two requests when it becomes true; nil for
+	// never. What was sent by then is answered and counted.
+	enough *atomic.Bool
+
 	// acked is told the rig id and the Message-Id of each accepted message,
 	// unless nil. It is called from many goroutines.
 	acked func(rigID, messageID string)
@@ -89,7 +93,7 @@ func (l *load) prepare() *request {
 	return r
 }
 
-func part(b *bytes.Buffer, name, value string) {
+func part(b io.Writer, name, value string) {
 	fmt.Fprintf(b, "--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n", boundary, name, value)
 }
 
@@ -140,11 +144,18 @@ func (l *load) run(ctx context.Context) loadResult {
 	wg.Wait()
 	result.Seconds = time.Since(start).Seconds()
 	result.Accepted = len(latencies)
-	slices.Sort(latencies)
-	if n := len(latencies); n > 0 {
-		result.P50, result.P99 = latencies[n/2], latencies[n*99/100]
-	}
+	result.P50, result.P99 = percentiles(latencies)
 	return result
+}
+
+// percentiles returns the 50th and the 99th, 0 of an empty list. It sorts.
+func percentiles(list []time.Duration) (p50, p99 time.Duration) {
+	n := len(list)
+	if n == 0 {
+		return 0, 0
+	}
+	slices.Sort(list)
+	return list[n/2], list[n*99/100]
 }
 
 // connection sends until the numbers run out and returns the latency of each
@@ -161,7 +172,7 @@ func (l *load) connection(ctx context.Context, next *atomic.Int64) (took []time.
 	r, in := l.prepare(), bufio.NewReaderSize(c, 4<<10)
 	for {
 		n := int(next.Add(1)) - 1
-		if n >= l.messages || ctx.Err() != nil {
+		if n >= l.messages || ctx.Err() != nil || l.enough != nil && l.enough.Load() {
 			return took, failed, nil
 		}
 		n += l.first

@@ -21,11 +21,18 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"all", "bare, e2e and memory one after the other", defineAll},
-		{"bare", "acceptance over HTTP against a bare handler", defineBare},
-		{"e2e", "load through postroad and Postfix to a sink", defineE2E},
+		{"all", "everything but kill one after the other", defineAll},
+		{kindBare, "acceptance over HTTP against a bare handler", defineBare},
+		{"e2e", "load through Postroad and its peers to a sink", defineE2E},
+		{kindLoopback, "load tool to sink, and syncs of the disk: what bounds the rest", defineLoopback},
+		{kindSign, "RSA signatures per core", defineSign},
+		{kindAccept, "taking mail over SMTP without delivering it", defineAcceptSMTP},
+		{kindBatch, "one request for 1,000 recipients with variables", defineBatch},
+		{kindDeep, "a queue of many deferred deliveries", defineDeep},
+		{kindLatency, "waiting of mail to other destinations under full load", defineLatency},
 		{"memory", "resident memory over many messages", defineMemory},
 		{"kill", "kill -9 under load, then count what was lost and sent twice", defineKill},
+		{"fetch", "get the products to compare with", defineFetch},
 		{"load", "load on a server that runs already", defineLoad},
 		{"sink", "an SMTP sink that counts", defineSink},
 		{bareServerName, "the bare handler (used by bare)", defineBareServer},

@@ -133,7 +133,7 @@ func (m *memory) judge(r *report, all []float64, took, used time.Duration, seen 
 		top = max(top, v)
 		samples = append(samples, int64(v)>>20)
 	}
-	if err := r.add(result{Kind: "memory", System: "postroad, memory run", Messages: m.messages, Connections: m.connections, Size: m.size,
+	if err := r.add(result{Kind: "memory", System: "Postroad, HTTP, DKIM", Messages: m.messages, Connections: m.connections, Size: m.size, Signed: true,
 		Seconds: took.Seconds(), PerSecond: float64(m.messages) / took.Seconds(), CPUPer1000: perThousand(used, m.messages),
 		PeakRSS: int64(top), Processes: 1, Load: seen, FirstRSS: int64(first), LastRSS: int64(last), Samples: samples}); err != nil {
 		return err

@@ -21,27 +21,23 @@ import (
 )
 
 // postfix is an instance of Postfix with directories of its own; the system's
-// instance, if there is one, is not touched. With sign set, opendkim signs as
+// instance, if there is one, is not touched. When it signs, opendkim does so as
 // its milter.
 type postfix struct {
-	dir, smtp string
-	relay     string
-	sign      bool
-	logging   bool // write mail.log, to see why something failed
-	master    int
-	opendkim  *exec.Cmd
+	dir, listen string
+	relay       string
+	sign, hold  bool
+	group       *group
+	opendkim    *exec.Cmd
 }
 
-// errNoPostfix says why there is nothing to compare with.
-var errNoPostfix = errors.New("measuring Postfix takes root and the Debian packages postfix and opendkim")
-
-func findPostfix() error {
+func findPostfix(context.Context) error {
 	if os.Geteuid() != 0 {
-		return errNoPostfix
+		return errors.New("it takes root")
 	}
 	for _, name := range []string{"postfix", "postconf", "opendkim", "smtp-source", "smtp-sink"} {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%w: %w", errNoPostfix, err)
+			return err
 		}
 	}
 	return nil
@@ -113,28 +109,29 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 `
 
-func startPostfix(ctx context.Context, dir, relay string, sign, logging bool) (*postfix, error) {
+func (p *postfix) start(ctx context.Context, at place) error {
 	addr, err := freeAddr()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p := &postfix{dir: dir, smtp: addr, relay: relay, sign: sign, logging: logging}
+	p.dir, p.listen, p.relay, p.sign, p.hold, p.group = at.dir, addr, at.relay, at.sign, at.hold, at.group
 	if err := p.configure(); err != nil {
-		return nil, err
+		return err
 	}
-	if sign {
+	if p.sign {
 		if err := p.startOpendkim(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := p.command(ctx, "start"); err != nil {
-		return nil, errors.Join(err, p.stop())
+		return err
 	}
-	if err := p.await(ctx); err != nil {
-		return nil, errors.Join(err, p.stop())
-	}
-	return p, nil
+	return p.await(ctx)
 }
+
+func (p *postfix) addr() string { return p.listen }
+
+func (p *postfix) trouble() string { return "in its queue: " + p.queue() }
 
 func (p *postfix) configure() error {
 	for _, sub := range []string{"conf", "queue", "lib"} {
@@ -153,21 +150,24 @@ func (p *postfix) configure() error {
 	if p.sign {
 		milter = "smtpd_milters = unix:" + p.socket() + "\nmilter_default_action = tempfail\nmilter_protocol = 6"
 	}
-	if p.logging {
-		milter += "\nmaillog_file = " + filepath.Join(p.dir, "mail.log") + "\nmaillog_file_prefixes = " + p.dir
+	if p.hold {
+		milter += "\ndefer_transports = smtp"
 	}
 	main := fmt.Sprintf(postfixSettings, p.dir, host, port, milter)
 	if err := os.WriteFile(p.conf("main.cf"), []byte(main), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(p.conf("master.cf"), fmt.Appendf(nil, postfixServices, p.smtp), 0o644)
+	return os.WriteFile(p.conf("master.cf"), fmt.Appendf(nil, postfixServices, p.listen), 0o644)
 }
 
 func (p *postfix) conf(name string) string { return filepath.Join(p.dir, "conf", name) }
 func (p *postfix) socket() string          { return filepath.Join(p.dir, "opendkim.sock") }
 
 func (p *postfix) command(ctx context.Context, verb string) error {
-	cmd := exec.CommandContext(ctx, "postfix", "-c", filepath.Join(p.dir, "conf"), verb)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	cmd := p.group.command("", "postfix", "-c", filepath.Join(p.dir, "conf"), verb)
 	// Into a file and not a pipe: the daemons inherit it and would hold it open.
 	log, err := os.OpenFile(filepath.Join(p.dir, "postfix.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o644)
 	if err != nil {
@@ -184,15 +184,19 @@ func (p *postfix) command(ctx context.Context, verb string) error {
 
 // await waits until the SMTP server answers and the master process is known.
 func (p *postfix) await(ctx context.Context) error {
-	if err := awaitBanner(ctx, p.smtp); err != nil {
+	if err := awaitBanner(ctx, p.listen); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(filepath.Join(p.dir, "queue/pid/master.pid"))
 	if err != nil {
 		return err
 	}
-	p.master, err = strconv.Atoi(strings.TrimSpace(string(text)))
-	return err
+	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	p.group.add(master)
+	return nil
 }
 
 // awaitBanner waits until an SMTP server greets.
@@ -219,12 +223,20 @@ func awaitBanner(ctx context.Context, addr string) error {
 	}
 }
 
-func (p *postfix) startOpendkim(ctx context.Context) error {
+// signingKey makes an RSA-2048 key as PEM.
+func signingKey() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), nil
+}
+
+func (p *postfix) startOpendkim(ctx context.Context) error {
+	block, err := signingKey()
 	if err != nil {
 		return err
 	}
-	block := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 	keyFile, config := filepath.Join(p.dir, "dkim.pem"), filepath.Join(p.dir, "opendkim.conf")
 	if err := os.WriteFile(keyFile, block, 0o600); err != nil {
 		return err
@@ -235,11 +247,12 @@ func (p *postfix) startOpendkim(ctx context.Context) error {
 		return err
 	}
 	var out bytes.Buffer
-	p.opendkim = exec.Command("opendkim", "-f", "-x", config)
+	p.opendkim = p.group.command("", "opendkim", "-f", "-x", config)
 	p.opendkim.Stdout, p.opendkim.Stderr = &out, &out
 	if err := p.opendkim.Start(); err != nil {
 		return err
 	}
+	p.group.add(p.opendkim.Process.Pid)
 	return p.awaitSocket(ctx)
 }
 
@@ -254,43 +267,44 @@ func (p *postfix) awaitSocket(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(errors.New("opendkim did not start"), p.stop())
+			return errors.New("opendkim did not start")
 		case <-tick.C:
 		}
 	}
-}
-
-// roots are the processes that make up the system.
-func (p *postfix) roots() []int {
-	out := []int{p.master}
-	if p.opendkim != nil {
-		out = append(out, p.opendkim.Process.Pid)
-	}
-	return out
 }
 
 // queue says how many messages are in which part of the queue.
 func (p *postfix) queue() string {
 	var out []string
 	for _, part := range []string{"maildrop", "incoming", "active", "deferred"} {
-		n := 0
-		filepath.WalkDir(filepath.Join(p.dir, "queue", part), func(_ string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				n++
-			}
-			return nil // files come and go meanwhile
-		})
-		out = append(out, fmt.Sprintf("%s %d", part, n))
+		out = append(out, fmt.Sprintf("%s %d", part, p.count(part)))
 	}
 	return strings.Join(out, ", ")
 }
 
-func (p *postfix) stop() error {
-	err := p.command(context.Background(), "stop")
+// kept counts what was taken and not delivered.
+func (p *postfix) kept(context.Context) (int, error) {
+	return p.count("incoming") + p.count("active") + p.count("deferred"), nil
+}
+
+func (p *postfix) count(part string) int {
+	n := 0
+	filepath.WalkDir(filepath.Join(p.dir, "queue", part), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			n++
+		}
+		return nil // files come and go meanwhile
+	})
+	return n
+}
+
+func (p *postfix) stop(ctx context.Context) error {
 	if p.opendkim != nil {
-		err = errors.Join(err, p.opendkim.Process.Kill())
-		p.opendkim.Wait() // it was killed: its state is known
-		p.opendkim = nil
+		defer p.opendkim.Wait() // killed: its state is known
+		defer p.opendkim.Process.Kill()
 	}
-	return err
+	if p.dir == "" {
+		return nil
+	}
+	return p.command(context.WithoutCancel(ctx), "stop")
 }

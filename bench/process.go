@@ -128,16 +128,20 @@ type peak struct {
 	processes    int
 }
 
-// watchMemory samples the processes under the roots until ctx ends and sends
-// the peak.
-func watchMemory(ctx context.Context, roots ...int) <-chan peak {
+// treeOf lists the processes under one.
+func treeOf(pid int) func() ([]stat, error) {
+	return func() ([]stat, error) { return tree(pid) }
+}
+
+// watchMemory samples the listed processes until ctx ends and sends the peak.
+func watchMemory(ctx context.Context, listed func() ([]stat, error)) <-chan peak {
 	out := make(chan peak, 1)
 	go func() {
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
 		var p peak
 		for i := 0; ; i++ {
-			list, err := tree(roots...)
+			list, err := listed()
 			if err == nil {
 				p.add(list, i%4 == 1)
 			}

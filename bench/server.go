@@ -30,8 +30,11 @@ const (
 type server struct {
 	binary string
 	data   string
-	http   string // host:port
-	relay  string // host:port everything is delivered to
+	http   string   // host:port
+	smtp   string   // host:port that takes mail without login; "" for none
+	group  *group   // its processes belong there; nil for none
+	relay  string   // host:port everything is delivered to
+	routes []string // PATTERN=host:port: domains that are delivered elsewhere
 	retry  string
 	log    string // file its output goes to
 	cmd    *exec.Cmd
@@ -64,13 +67,27 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	s.cmd = exec.Command(s.binary, "serve", "--data", s.data, "--http", s.http, "--hostname", "mx.example.com",
-		"--relay", "*=smtp://"+s.relay, "--relay-without-tls", "--assume-verified", "--retry", s.retry,
-		"--workers", fmt.Sprint(workers))
+	args := []string{"serve", "--data", s.data, "--http", s.http, "--hostname", "mx.example.com",
+		"--relay", "*=smtp://" + s.relay, "--relay-without-tls", "--assume-verified", "--retry", s.retry,
+		"--workers", fmt.Sprint(workers)}
+	for _, route := range s.routes {
+		args = append(args, "--relay", strings.Replace(route, "=", "=smtp://", 1))
+	}
+	if s.smtp != "" {
+		args = append(args, "--smtp", s.smtp, "--smtp-trust", "127.0.0.0/8")
+	}
+	if s.group == nil {
+		s.cmd = exec.Command(s.binary, args...)
+	} else {
+		s.cmd = s.group.command("", s.binary, args...)
+	}
 	s.cmd.Env = append(os.Environ(), "POSTROAD_ADMIN_KEY="+adminKey)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	if err := s.cmd.Start(); err != nil {
 		return err
+	}
+	if s.group != nil {
+		s.group.add(s.cmd.Process.Pid)
 	}
 	s.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd, exited chan error) { exited <- cmd.Wait() }(s.cmd, s.exited)
@@ -170,8 +187,12 @@ func (s *server) get(ctx context.Context, address string, into any) error {
 }
 
 func (s *server) call(req *http.Request, into any) error {
+	return s.callWith(http.DefaultClient, req, into)
+}
+
+func (s *server) callWith(client *http.Client, req *http.Request, into any) error {
 	req.SetBasicAuth("api", adminKey)
-	answer, err := http.DefaultClient.Do(req)
+	answer, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -198,7 +219,10 @@ func queueGauges() []string {
 }
 
 // queued is how many deliveries are not finished.
-func (s *server) queued(ctx context.Context) (int, error) {
+func (s *server) queued(ctx context.Context) (int, error) { return s.gauges(ctx, queueGauges()...) }
+
+// gauges adds up metrics.
+func (s *server) gauges(ctx context.Context, names ...string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.http+"/metrics", nil)
 	if err != nil {
 		return 0, err
@@ -212,7 +236,7 @@ func (s *server) queued(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return sumMetrics(string(text), queueGauges())
+	return sumMetrics(string(text), names)
 }
 
 // sumMetrics adds up metrics without labels; each must be there.

@@ -24,6 +24,7 @@ type received struct {
 	RigID     string
 	Signed    bool // it bore a DKIM-Signature
 	Bytes     int
+	Began     time.Time // when MAIL came
 }
 
 // sink is an SMTP server that takes everything. Each message is handed to
@@ -32,6 +33,8 @@ type received struct {
 type sink struct {
 	listener net.Listener
 	record   func(received)
+	refuse   bool         // answer every RCPT with 451
+	refused  atomic.Int64 // how often it did
 	open     atomic.Int64 // connections
 	count    atomic.Int64 // messages
 	sessions sync.WaitGroup
@@ -40,13 +43,24 @@ type sink struct {
 }
 
 func startSink(addr string, record func(received)) (*sink, error) {
+	s := &sink{record: record}
+	return s, s.listen(addr)
+}
+
+// startRefusing is a destination that is full: it puts off every message.
+func startRefusing(addr string) (*sink, error) {
+	s := &sink{record: func(received) {}, refuse: true}
+	return s, s.listen(addr)
+}
+
+func (s *sink) listen(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &sink{listener: l, record: record, conns: map[net.Conn]struct{}{}}
+	s.listener, s.conns = l, map[net.Conn]struct{}{}
 	go s.accept()
-	return s, nil
+	return nil
 }
 
 func (s *sink) addr() string { return s.listener.Addr().String() }
@@ -77,6 +91,24 @@ func (s *sink) close() {
 	s.sessions.Wait()
 }
 
+// leave stops listening and waits until the clients have ended their sessions:
+// a client whose idle connection is cut takes it for a failure of the
+// destination, and some then hold mail back for minutes.
+func (s *sink) leave(ctx context.Context) error {
+	s.listener.Close()
+	gone := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d sessions with the sink were not ended: %w", s.open.Load(), ctx.Err())
+	}
+}
+
 func (s *sink) serve(c net.Conn) {
 	defer func() {
 		c.Close()
@@ -88,6 +120,7 @@ func (s *sink) serve(c net.Conn) {
 	}()
 	in, out := bufio.NewReaderSize(c, 32<<10), bufio.NewWriterSize(c, 4<<10)
 	out.WriteString("220 sink ESMTP\r\n")
+	var began time.Time
 	for {
 		if in.Buffered() == 0 && out.Flush() != nil {
 			return
@@ -97,7 +130,10 @@ func (s *sink) serve(c net.Conn) {
 			return
 		}
 		verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimRight(string(line), "\r\n")), " ")
-		if !s.command(verb, in, out) {
+		if verb == "MAIL" {
+			began = time.Now()
+		}
+		if !s.command(verb, began, in, out) {
 			out.Flush()
 			return
 		}
@@ -105,7 +141,7 @@ func (s *sink) serve(c net.Conn) {
 }
 
 // command answers one command; false ends the session.
-func (s *sink) command(verb string, in *bufio.Reader, out *bufio.Writer) bool {
+func (s *sink) command(verb string, began time.Time, in *bufio.Reader, out *bufio.Writer) bool {
 	switch verb {
 	case "EHLO":
 		out.WriteString("250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
@@ -113,6 +149,10 @@ func (s *sink) command(verb string, in *bufio.Reader, out *bufio.Writer) bool {
 		out.WriteString("221 2.0.0 bye\r\n")
 		return false
 	case "DATA":
+		if s.refuse {
+			out.WriteString("503 5.5.1 no recipients\r\n")
+			return true
+		}
 		out.WriteString("354 go ahead\r\n")
 		if out.Flush() != nil {
 			return false
@@ -122,9 +162,17 @@ func (s *sink) command(verb string, in *bufio.Reader, out *bufio.Writer) bool {
 			return false
 		}
 		s.count.Add(1)
+		m.Began = began
 		s.record(m)
 		out.WriteString("250 2.0.0 taken\r\n")
-	case "HELO", "MAIL", "RCPT", "RSET", "NOOP":
+	case "RCPT":
+		if s.refuse {
+			s.refused.Add(1)
+			out.WriteString("451 4.2.2 mailbox full, come back later\r\n")
+			return true
+		}
+		out.WriteString("250 2.0.0 ok\r\n")
+	case "HELO", "MAIL", "RSET", "NOOP":
 		out.WriteString("250 2.0.0 ok\r\n")
 	default:
 		out.WriteString("502 5.5.1 not here\r\n")

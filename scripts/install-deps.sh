@@ -2,8 +2,14 @@
 # Installs what the whole test run, the rigs and CI need besides Go, on Debian
 # or Ubuntu. Safe to run again: what is there is left alone.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
-packages=(postgresql chromium postfix opendkim opendkim-tools swaks git curl jq ca-certificates make)
+packages=(postgresql chromium postfix opendkim opendkim-tools swaks openssl git curl jq ca-certificates make)
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+	as_root=(sudo)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
@@ -14,22 +20,25 @@ done
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 
-if [ ${#missing[@]} -eq 0 ]; then
-	echo "install-deps: everything is there"
-	exit 0
-fi
-
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-	as_root=(sudo)
-fi
-echo "install-deps: installing ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-# Postfix asks questions unless they are answered before. "No configuration"
-# keeps it from starting: the rigs run an instance of their own.
-"${as_root[@]}" debconf-set-selections <<'EOF'
+if [ ${#missing[@]} -gt 0 ]; then
+	echo "install-deps: installing ${missing[*]}"
+	# Postfix asks questions unless they are answered before. "No configuration"
+	# keeps it from starting: the rigs run an instance of their own.
+	"${as_root[@]}" debconf-set-selections <<'END'
 postfix postfix/main_mailer_type select No configuration
 postfix postfix/mailname string localhost
-EOF
-"${as_root[@]}" apt-get update -q
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+END
+	"${as_root[@]}" apt-get update -q
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+# The mail servers the benchmarks compare with are not installed: they are kept
+# in the cache directory of the user, who has to be root to run them. Package
+# lists that are old name files that are gone.
+if [ "$(id -u)" -eq 0 ] && command -v go >/dev/null; then
+	go run ./bench fetch || {
+		apt-get update -q
+		go run ./bench fetch
+	}
+fi
+echo "install-deps: everything is there"
