@@ -124,6 +124,9 @@ func (s *Store) settle(b *batch) {
 		s.newest = max(s.newest, b.segment)
 	}
 	seg.Bytes, seg.Modified = s.active.end, now
+	if b.records > 0 && s.first.segment != b.segment {
+		s.first = first{b.segment, now}
+	}
 	s.spare, b.buf = b.buf, nil
 }
 

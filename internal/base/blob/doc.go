@@ -21,7 +21,8 @@
 //   - An offset that was ever acknowledged is never used for another record, and
 //     the newest segment cannot be deleted, so that segment numbers are not used
 //     twice either.
-//   - A directory belongs to one process at a time (lock file).
+//   - A directory belongs to one process at a time (lock file). Others may read
+//     it beside that one: they call Hold, and nothing is deleted meanwhile.
 //
 // The store does not know which records are needed: retention asks Segments,
 // decides, and calls Delete.

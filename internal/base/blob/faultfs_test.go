@@ -175,6 +175,8 @@ func (f *faultFS) Lock(string) (io.Closer, error) {
 	return faultLock{f}, nil
 }
 
+func (f *faultFS) Guard(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
 type faultLock struct{ f *faultFS }
 
 func (l faultLock) Close() error {

@@ -28,6 +28,9 @@ type FS interface {
 	// Lock takes the exclusive lock on a file, creating it; ErrLocked if it is
 	// held elsewhere. Closing gives it back.
 	Lock(name string) (io.Closer, error)
+	// Guard takes the lock that deleting needs, without waiting; ErrHeld if
+	// someone has called Hold. Closing gives it back.
+	Guard(name string) (io.Closer, error)
 }
 
 // File is an open segment file.
@@ -111,6 +114,8 @@ func (osFS) Remove(name string) error { return os.Remove(name) }
 func (osFS) SyncDir(dir string) error { return syncDir(dir) }
 
 func (osFS) Lock(name string) (io.Closer, error) { return lockFile(name) }
+
+func (osFS) Guard(name string) (io.Closer, error) { return guardFile(name) }
 
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()

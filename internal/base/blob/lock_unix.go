@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -23,6 +24,51 @@ func lockFile(name string) (io.Closer, error) {
 		err = ErrLocked
 	}
 	return nil, errors.Join(err, f.Close())
+}
+
+// guardFile takes the flock that holdFile shares.
+func guardFile(name string) (io.Closer, error) {
+	f, err := lockFile(name)
+	if errors.Is(err, ErrLocked) {
+		err = ErrHeld
+	}
+	return f, err
+}
+
+// holdFile shares an flock, waiting for a deletion under way. The server's file
+// must stay the server's: made by root, it gets the directory's owner.
+func holdFile(name string) (io.Closer, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		f, err = makeHoldFile(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
+		if err == nil {
+			return f, nil
+		}
+		if err != syscall.EINTR {
+			return nil, errors.Join(&os.PathError{Op: "flock", Path: name, Err: err}, f.Close())
+		}
+	}
+}
+
+func makeHoldFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil || os.Geteuid() != 0 {
+		return f, err
+	}
+	var st syscall.Stat_t
+	if err = syscall.Stat(filepath.Dir(name), &st); err == nil {
+		err = f.Chown(int(st.Uid), int(st.Gid))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func syncDir(dir string) error {

@@ -23,6 +23,9 @@ var (
 	ErrNotFound = errors.New("blob: segment not found")
 	// ErrActive: the newest segment cannot be deleted; see Store.Rotate.
 	ErrActive = errors.New("blob: segment is the newest")
+	// ErrHeld: somebody who reads the directory has asked that nothing be deleted;
+	// see Hold. Try again later.
+	ErrHeld = errors.New("blob: segments are held by a backup or a check")
 	// ErrAbandoned: the segment the record was placed in failed before the record
 	// was written. Nothing of it is stored; the same record may be appended again.
 	// Append does so by itself, callers of AppendAsync may see it.

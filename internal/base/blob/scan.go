@@ -53,8 +53,8 @@ func scan(f io.ReaderAt, id uint64, size int64) (scanned, error) {
 	if out.end == size {
 		return out, nil
 	}
-	var err error
-	out.damaged, err = headerAfter(f, id, out.end+1, size)
+	next, err := nextHeader(f, id, out.end+1, size)
+	out.damaged = next >= 0
 	return out, err
 }
 
@@ -101,33 +101,33 @@ func streamSum(in io.Reader, length int64, chunk []byte) (uint32, error) {
 	return sum, nil
 }
 
-// headerAfter looks for a record header that belongs where it stands, at or
-// after from. Payloads are not read again, so the cost stays linear whatever
-// they contain.
-func headerAfter(f io.ReaderAt, id uint64, from, size int64) (bool, error) {
+// nextHeader returns the place of the first record header at or after from that
+// belongs where it stands, -1 if there is none. Payloads are not read again, so
+// the cost stays linear whatever they contain.
+func nextHeader(f io.ReaderAt, id uint64, from, size int64) (int64, error) {
 	buf := make([]byte, 256<<10)
 	for at := from; size-at >= recordHeader; at += int64(len(buf)) - recordHeader + 1 {
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return false, err
+			return -1, err
 		}
-		if findHeader(buf[:n], id, at, size) {
-			return true, nil
+		if hit := findHeader(buf[:n], id, at, size); hit >= 0 {
+			return hit, nil
 		}
 	}
-	return false, nil
+	return -1, nil
 }
 
-func findHeader(buf []byte, id uint64, at, size int64) bool {
+func findHeader(buf []byte, id uint64, at, size int64) int64 {
 	for i := 0; ; i++ {
 		hit := bytes.Index(buf[i:], []byte(recordMagic))
 		if hit < 0 {
-			return false
+			return -1
 		}
 		i += hit
 		place := at + int64(i)
 		if length, _, ok := parseRecordHeader(buf[i:], id, place); ok && length <= size-place-recordHeader {
-			return true
+			return place
 		}
 	}
 }

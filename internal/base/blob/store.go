@@ -2,6 +2,7 @@ package blob
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ const (
 	DefaultBatchBytes   = 4 << 20
 	DefaultMaxBatch     = 1024
 	DefaultOpenFiles    = 64
+	DefaultSealAfter    = 24 * time.Hour
 )
 
 // Options of a store; the zero value is good for production.
@@ -33,12 +35,18 @@ type Options struct {
 	MaxBatch int
 	// OpenFiles bounds how many segment files are kept open for reading.
 	OpenFiles int
+	// SealAfter is the age of its first record at which the newest segment is
+	// sealed although there is room in it, so that a quiet installation gets the
+	// space of deleted bodies back. It is looked at eight times in that time.
+	SealAfter time.Duration
 	// Logger receives what happened on open and failures; nil discards.
 	Logger *slog.Logger
 	// FS is the file system; nil is the operating system's.
 	FS FS
 	// Now tells the time; nil is time.Now.
 	Now func() time.Time
+	// After makes timers as clock.Clock does; nil is the runtime's.
+	After func(time.Duration) (<-chan time.Time, func())
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +54,7 @@ func (o Options) withDefaults() Options {
 	o.BatchBytes = cmp.Or(max(o.BatchBytes, 0), DefaultBatchBytes)
 	o.MaxBatch = cmp.Or(max(o.MaxBatch, 0), DefaultMaxBatch)
 	o.OpenFiles = cmp.Or(max(o.OpenFiles, 0), DefaultOpenFiles)
+	o.SealAfter = cmp.Or(max(o.SealAfter, 0), DefaultSealAfter)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -54,6 +63,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.After == nil {
+		o.After = after
 	}
 	return o
 }
@@ -105,10 +117,13 @@ type Store struct {
 	next     place      // where the next record goes
 	segments map[uint64]*Segment
 	newest   uint64 // highest number of a segment that exists
+	first    first  // of the newest segment that has a record
 	closed   bool
 
 	active  *activeSegment // owned by the committer
 	stopped chan struct{}  // closed when the committer has ended
+	unseal  context.CancelFunc
+	sealing sync.WaitGroup
 }
 
 // place is a position in a segment.
@@ -149,6 +164,9 @@ func Open(dir string, opt Options) (*Store, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	go s.run()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.unseal = cancel
+	s.sealing.Go(func() { s.sealOld(ctx) })
 	return s, nil
 }
 
@@ -173,6 +191,9 @@ func (s *Store) load() error {
 	s.next = place{s.newest + 1, segmentHeader}
 	if s.newest == 0 {
 		return nil
+	}
+	if seg := s.segments[s.newest]; seg.Bytes > segmentHeader {
+		s.first = first{seg.ID, seg.Created}
 	}
 	return s.recoverNewest()
 }
@@ -257,7 +278,7 @@ func (s *Store) Segments() []Segment {
 
 // Delete removes a sealed segment with every record in it. The caller knows
 // that none is needed. Errors: ErrNotFound, ErrActive for the newest segment,
-// ErrClosed.
+// ErrHeld while somebody has called Hold, ErrClosed.
 func (s *Store) Delete(id uint64) error {
 	s.mu.Lock()
 	_, exists := s.segments[id]
@@ -271,8 +292,8 @@ func (s *Store) Delete(id uint64) error {
 	case newest:
 		return fmt.Errorf("%w: %d", ErrActive, id)
 	}
-	if err := s.opt.FS.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return typed("delete segment", err)
+	if err := s.remove(id); err != nil {
+		return err
 	}
 	s.files.drop(id)
 	s.mu.Lock()
@@ -280,6 +301,19 @@ func (s *Store) Delete(id uint64) error {
 	s.mu.Unlock()
 	if err := s.opt.FS.SyncDir(s.dir); err != nil {
 		return typed("sync directory", err)
+	}
+	return nil
+}
+
+// remove deletes a segment's file unless a reader of the directory holds it.
+func (s *Store) remove(id uint64) (err error) {
+	guard, err := s.opt.FS.Guard(filepath.Join(s.dir, holdName))
+	if err != nil {
+		return fmt.Errorf("delete segment: %w", err)
+	}
+	defer func() { err = errors.Join(err, guard.Close()) }()
+	if err := s.opt.FS.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return typed("delete segment", err)
 	}
 	return nil
 }
@@ -296,6 +330,8 @@ func (s *Store) Close() error {
 	s.cur.leave() // those waiting for room see that there will be none
 	s.work.Signal()
 	s.mu.Unlock()
+	s.unseal()
+	s.sealing.Wait()
 	<-s.stopped
 	var err error
 	if s.active != nil {

@@ -16,7 +16,7 @@ func WriteFile(path string, text []byte, mode os.FileMode) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // CreateFile is WriteFile for a file that must not exist yet; else the error is
@@ -30,7 +30,7 @@ func CreateFile(path string, text []byte, mode os.FileMode) error {
 	if err := errors.Join(os.Link(temporary, path), os.Remove(temporary)); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // writeTemporary writes to a new file beside path and returns its name.
@@ -52,7 +52,8 @@ func writeTemporary(path string, text []byte, mode os.FileMode) (name string, er
 	return f.Name(), nil
 }
 
-func syncDir(dir string) error {
+// SyncDir makes the entries of a directory durable.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

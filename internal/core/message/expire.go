@@ -2,9 +2,11 @@ package message
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"postroad/internal/base/blob"
 	"postroad/internal/base/db"
 )
 
@@ -68,7 +70,11 @@ func (s *Service) reclaim(ctx context.Context, unused map[uint64]time.Time) erro
 		case !seen:
 			unused[seg.ID] = now
 		case now.Sub(since) >= quarantine:
-			if err := s.Blobs.Delete(seg.ID); err != nil {
+			err := s.Blobs.Delete(seg.ID)
+			if errors.Is(err, blob.ErrHeld) {
+				return nil // a backup is being made: at the next sweep
+			}
+			if err != nil {
 				return fmt.Errorf("segment %d: %w", seg.ID, err)
 			}
 			delete(unused, seg.ID)
