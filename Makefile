@@ -9,8 +9,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 BENCH ?= short
 BENCH_OUT ?= bench.out
+RIG_FLAGS ?=
 
-.PHONY: build run test test-all compat lint fuzz bench rig-kill generate
+.PHONY: build run test test-all compat lint fuzz bench rig rig-long rig-kill generate
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/postroad ./cmd/postroad
@@ -44,9 +45,17 @@ fuzz:
 bench: build
 	go run ./bench all --binary bin/postroad --out $(BENCH_OUT) $(if $(filter long,$(BENCH)),--long)
 
-# kill -9 under load: nothing acknowledged may be lost.
+# Whether promises are kept when things go wrong: docs/reliability.md. As root
+# nothing is skipped. The table goes to rig.out as JSON lines.
+rig: build
+	go run ./rig --binary bin/postroad --out rig.out $(RIG_FLAGS)
+
+rig-long: build
+	go run ./rig --binary bin/postroad --out rig.out --long $(RIG_FLAGS)
+
+# kill -9 under load alone: nothing acknowledged may be lost.
 rig-kill: build
-	go run ./bench kill --binary bin/postroad
+	go run ./rig --binary bin/postroad --only R1,R10,R11 $(RIG_FLAGS)
 
 generate:
 	go generate ./...

@@ -20,7 +20,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,9 +37,12 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/ippool"
 	"postroad/internal/core/message"
+	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/schema"
+	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
 	"postroad/internal/mail/smtp"
@@ -54,17 +56,24 @@ type Options struct {
 	Wire    Wire
 	// GenerateKey makes the DKIM keys of domains; nil: fresh ones.
 	GenerateKey func(bits int) (*rsa.PrivateKey, error)
+	// Readings are how load shedding looks at the machine; zero: really.
+	Readings Readings
 }
 
 // Wire is how the program reaches other mail servers. Tests put a world of
 // their own in its place.
 type Wire struct {
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // nil: the operating system's TCP
-	Roots    *x509.CertPool                                                    // of other servers' certificates; nil: the system's
-	Timeouts smtp.ClientTimeouts                                               // zero: those of RFC 5321
-	Connect  time.Duration                                                     // per address; zero: 30 s
-	Jitter   func() float64                                                    // of retries, in [0,1); nil: random
-	Linger   time.Duration                                                     // of idle connections; zero: 2 s
+	// Dial connects from a local address, the system's choice if it is invalid;
+	// nil: the operating system's TCP.
+	Dial       func(ctx context.Context, network, addr string, local netip.Addr) (net.Conn, error)
+	Shuffle    dnsx.Shuffle        // of hosts of equal preference; nil: at random
+	Roots      *x509.CertPool      // of other servers' certificates; nil: the system's
+	Timeouts   smtp.ClientTimeouts // zero: those of RFC 5321
+	Connect    time.Duration       // per address; zero: 30 s
+	Jitter     func() float64      // of retries, in [0,1); nil: random
+	Linger     time.Duration       // of idle connections; zero: 2 s
+	PolicyPort string              // of HTTPS servers of MTA-STS policies; "": 443
+	Limit      time.Duration       // of one attempt in all; zero: 30 min
 }
 
 // App is the program, its stores open and its listeners bound.
@@ -77,17 +86,23 @@ type App struct {
 
 	db       *db.DB
 	blobs    *blob.Store
-	resolver dnsx.Resolver
+	resolver dnsx.Prover
 
 	accounts *account.Service
 	domains  *domain.Service
 	events   *event.Service
 	suppress *suppress.Service
 	webhooks *webhook.Service
+	peers    *peer.Service
+	shape    *shape.Service
+	pool     *ippool.Service
+	trace    deliver.Trace
+	router   *deliver.Router
 	queue    *queue.Queue
 	messages *message.Service
 	engine   *deliver.Engine
 
+	signing  signing
 	registry *prometheus.Registry
 	handler  http.Handler
 	ca       *certs.Authority // dev mode
@@ -99,7 +114,7 @@ type App struct {
 	httpServer  *http.Server
 	smtpServer  *smtp.Server
 	stopping    chan struct{}
-	full        atomic.Bool // too little disk left to take mail
+	shed        *shedder // refuses mail when there is too little of something
 
 	// AdminKey is the key made at the first start, to be shown once.
 	AdminKey string
@@ -118,6 +133,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		o.Clock = clock.System{}
 	}
 	a := &App{cfg: cfg, opt: o, log: o.Logger, clock: o.Clock, started: o.Clock.Now(), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
+	a.makeShedder()
 	defer func() {
 		if err != nil {
 			a.close()
@@ -141,14 +157,14 @@ func (a *App) openStores(ctx context.Context) error {
 	}
 	var err error
 	// The blob store's lock says that no other program uses the directory.
-	if a.blobs, err = blob.Open(filepath.Join(a.cfg.Data, "blobs"), blob.Options{Logger: a.log}); err != nil {
+	if a.blobs, err = blob.Open(filepath.Join(a.cfg.Data, blobsName), blob.Options{Logger: a.log, Now: a.clock.Now, After: a.clock.After}); err != nil {
 		return fmt.Errorf("message store: %w", err)
 	}
 	url := string(a.cfg.Database)
 	if url == "" {
-		url = filepath.Join(a.cfg.Data, "postroad.db")
+		url = filepath.Join(a.cfg.Data, databaseName)
 	}
-	if a.db, err = db.Open(ctx, db.Config{URL: url, Clock: a.clock, Logger: a.log}); err != nil {
+	if a.db, err = db.Open(ctx, db.Config{URL: url, Journal: filepath.Join(a.cfg.Data, "journal"), Clock: a.clock, Logger: a.log}); err != nil {
 		return err
 	}
 	if err := a.db.Exclusive(ctx, exclusivePatience); err != nil {
@@ -162,6 +178,7 @@ func (a *App) openStores(ctx context.Context) error {
 }
 
 func (a *App) makeServices(ctx context.Context) error {
+	a.chooseSigning()
 	source := ids.NewSource(a.clock)
 	if err := a.seedIDs(ctx, source); err != nil {
 		return err
@@ -193,7 +210,7 @@ func (a *App) makeServices(ctx context.Context) error {
 		bits = 1024 // captured mail is not signed: the key is for show, and a first message should not wait for it
 	}
 	if a.domains, err = domain.New(a.db, source, a.clock, a.log, domain.Options{Resolver: fresh, Hostname: a.cfg.Hostname,
-		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, GenerateKey: a.opt.GenerateKey, DefaultAccount: a.accounts.First, OnDelete: a.domainDeleted}); err != nil {
+		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, GenerateKey: a.opt.GenerateKey, Signer: a.signing.signer, DefaultAccount: a.accounts.First, OnDelete: a.domainDeleted}); err != nil {
 		return err
 	}
 	a.suppress = suppress.New(a.db, source, a.log)
@@ -212,25 +229,6 @@ func (a *App) makeServices(ctx context.Context) error {
 		return fmt.Errorf("first account: %w", err)
 	}
 	return a.bootstrapSandbox(ctx)
-}
-
-func (a *App) makeQueue(ctx context.Context, source *ids.Source) (err error) {
-	node, err := nodeName(a.cfg.Data)
-	if err != nil {
-		return err
-	}
-	if a.queue, err = queue.New(ctx, a.db, source, a.log, queue.Options{Name: node, Sessions: a.cfg.Workers, LaneSessions: a.laneSessions,
-		Linger: a.opt.Wire.Linger}); err != nil {
-		return err
-	}
-	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
-		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(),
-		Lane: a.lane, Dev: a.open(), Refuse: a.refuse})
-	a.engine = deliver.New(deliver.Config{DB: a.db, Queue: a.queue, Events: a.events, Messages: a.messages, Domains: a.domains,
-		Suppress: a.suppress, Resolver: a.resolver, Logger: a.log, Hostname: a.cfg.Hostname, Retry: a.cfg.Retry, Relay: a.relay,
-		PlainRelay: a.cfg.RelayWithoutTLS, Capture: a.dev(),
-		Dial: a.opt.Wire.Dial, Roots: a.opt.Wire.Roots, Timeouts: a.opt.Wire.Timeouts, Connect: a.opt.Wire.Connect, Jitter: a.opt.Wire.Jitter})
-	return nil
 }
 
 // bootstrapSandbox gives the first account its sandbox domain. In dev mode any
@@ -259,7 +257,7 @@ func giveUp(retry []time.Duration) time.Duration {
 	return sum*6/5 + time.Hour
 }
 
-func newResolver(servers []string, cache int, c clock.Clock) (dnsx.Resolver, error) {
+func newResolver(servers []string, cache int, c clock.Clock) (dnsx.Prover, error) {
 	r, err := dnsx.New(dnsx.Config{Servers: servers, CacheSize: cache, Clock: c.Now})
 	if err != nil {
 		return nil, fmt.Errorf("resolver: %w", err)
@@ -314,13 +312,13 @@ func (a *App) bindDatabase(ctx context.Context, master []byte) error {
 // masterSecret reads the secret that seals keys in the database, making it at
 // the first start.
 func masterSecret(dir string) ([]byte, error) {
-	name := filepath.Join(dir, "secret")
-	b, err := readOrMake(name, func() []byte { return ids.Bytes(32) })
+	name := filepath.Join(dir, secretName)
+	b, err := readOrMake(name, func() []byte { return ids.Bytes(secretBytes) })
 	if err != nil {
 		return nil, fmt.Errorf("master secret: %w", err)
 	}
-	if len(b) != 32 {
-		return nil, fmt.Errorf("master secret: %s has %d bytes, want 32", name, len(b))
+	if len(b) != secretBytes {
+		return nil, fmt.Errorf("master secret: %s has %d bytes, want %d", name, len(b), secretBytes)
 	}
 	return b, nil
 }

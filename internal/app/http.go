@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"postroad/internal/base/certs"
-	"postroad/internal/base/disk"
 	"postroad/internal/base/op"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
@@ -28,7 +27,7 @@ import (
 // Ops returns every operation of the program.
 func (a *App) Ops() []op.Op {
 	var out []op.Op
-	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.suppress.Ops(ownedDomains{a})} {
+	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.suppress.Ops(ownedDomains{a}), a.admin().Ops()} {
 		out = append(out, list...)
 	}
 	return out
@@ -218,26 +217,30 @@ func (a *App) livez(w http.ResponseWriter, _ *http.Request) {
 	w.Write([]byte(`{"status":"ok"}` + "\n"))
 }
 
-// minFree is how much disk must be left before mail is taken.
-const minFree = 256 << 20
-
-// readyz answers 200 when mail can be taken, else 503 with the reasons.
+// readyz answers 200 when mail can be taken, else 503 with the reasons; shedding
+// means that it will be again without anybody doing anything.
 func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
-	checks := map[string]string{"database": "ok", "disk": "ok", "state": "ok"}
-	ok := true
+	checks := map[string]string{"database": "ok", "memory": "ok", "disk": "ok", "queue": "ok", "state": "ok"}
+	ok, status := true, "not ready"
 	fail := func(name, reason string) { checks[name], ok = reason, false }
 	if err := a.db.Ping(ctx); err != nil {
 		fail("database", "does not answer")
 		a.log.Error("readiness: database", "error", err)
 	}
-	if s, err := disk.Of(a.cfg.Data); err == nil && s.Free < minFree {
-		fail("disk", fmt.Sprintf("%d MB left in the data directory", s.Free>>20))
+	if ok && a.shed.state.Load().any {
+		status = "shedding"
+	}
+	for r, why := range a.shed.state.Load().why {
+		if why != "" {
+			fail(resource(r).String(), why)
+		}
 	}
 	select {
 	case <-a.stopping:
 		fail("state", "stopping")
+		status = "not ready"
 	default:
 	}
 	out := struct {
@@ -246,7 +249,7 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	}{"ready", checks}
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {
-		out.Status = "not ready"
+		out.Status = status
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	json.NewEncoder(w).Encode(out)

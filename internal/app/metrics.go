@@ -42,6 +42,9 @@ func (a *App) registerMetrics() {
 	count("postroad_deferred_total", "Attempts that will be followed by another", e.Deferred.Load)
 	count("postroad_failed_total", "Deliveries that failed for good", e.Failed.Load)
 	count("postroad_dkim_signatures_total", "DKIM signatures made", e.Signatures.Load)
+	count("postroad_dkim_faults_total", "Signatures that did not verify and were made again by crypto/rsa; anything but 0 means broken hardware", a.signing.faults)
+	s.samples = append(s.samples, sample{prometheus.NewDesc("postroad_dkim_backend", "What makes RSA signatures", nil, prometheus.Labels{"backend": string(a.signing.backend)}),
+		prometheus.GaugeValue, func() float64 { return 1 }})
 	count("postroad_smtp_connections_total", "Outgoing SMTP connections opened", e.Connections.Load)
 	count("postroad_smtp_reused_total", "Messages sent on a connection already open", e.Reused.Load)
 	gauge("postroad_sessions", "Delivery sessions", func() int64 { return int64(a.queue.Depth().Sessions) })

@@ -5,6 +5,7 @@ import (
 
 	"postroad/internal/base/op"
 	"postroad/internal/core/account"
+	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/message"
 	"postroad/internal/core/suppress"
@@ -17,6 +18,12 @@ func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
 		webhooks: &webhook.Service{}, suppress: &suppress.Service{}}
 	return a.Ops()
+}
+
+// admin is the queue for its operators.
+func (a *App) admin() *deliver.Admin {
+	return &deliver.Admin{Queue: a.queue, Shape: a.shape, Router: a.router, Trace: &a.trace, Messages: a.messages, Domains: a.domains,
+		Clock: a.clock, Logger: a.log, First: a.accounts.First, Stopping: a.stopping}
 }
 
 // ownedDomains is how capabilities above domain find a caller's domain. In dev

@@ -437,7 +437,7 @@ func (p *panelSource) System(ctx context.Context) (panel.System, error) {
 		return panel.System{}, err
 	}
 	a := p.a
-	s := panel.System{Started: a.started, Hostname: a.cfg.Hostname, DataDir: a.cfg.Data, Database: a.database(ctx)}
+	s := panel.System{Started: a.started, Hostname: a.cfg.Hostname, DataDir: a.cfg.Data, Database: a.database(ctx), Signing: string(a.signing.backend)}
 	if d, err := disk.Of(a.cfg.Data); err == nil {
 		s.DiskFree, s.DiskTotal = d.Free, d.Total
 	}

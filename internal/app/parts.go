@@ -9,7 +9,9 @@ import (
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
 )
@@ -25,6 +27,9 @@ type Parts struct {
 	Queue    *queue.Queue
 	Messages *message.Service
 	Engine   *deliver.Engine
+	Shape    *shape.Service
+	Peers    *peer.Service
+	Trace    *deliver.Trace
 
 	HTTP, HTTPS, SMTP net.Addr // nil when off
 }
@@ -32,7 +37,8 @@ type Parts struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	return Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks,
-		Queue: a.queue, Messages: a.messages, Engine: a.engine, HTTP: addrOf(a.http), HTTPS: addrOf(a.https), SMTP: addrOf(a.smtpLn)}
+		Queue: a.queue, Messages: a.messages, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), SMTP: addrOf(a.smtpLn)}
 }
 
 func addrOf(l net.Listener) net.Addr {

@@ -2,50 +2,16 @@ package app
 
 import (
 	"context"
-	"errors"
 	"log"
 	"log/slog"
 	"net"
-	"strconv"
 	"strings"
-	"time"
 
 	"postroad/internal/base/db"
-	"postroad/internal/base/disk"
 	"postroad/internal/base/errs"
 	"postroad/internal/core/account"
-	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 )
-
-// relayLane begins the lanes of relays, which no domain name can.
-const relayLane = "relay "
-
-// lane names the destination of a recipient domain. Domains that go through
-// one relay share its lane.
-func (a *App) lane(name string) string {
-	if r, ok := a.cfg.Relay.Find(name); ok {
-		return relayLane + r.Addr()
-	}
-	return name
-}
-
-// laneSessions bounds parallel sessions to one destination: a relay is ours and
-// may have all, a stranger's MX gets what good manners allow.
-func (a *App) laneSessions(lane string) int {
-	if strings.HasPrefix(lane, relayLane) || a.dev() {
-		return a.cfg.Workers
-	}
-	return 20
-}
-
-func (a *App) relay(name string) *deliver.Relay {
-	r, ok := a.cfg.Relay.Find(name)
-	if !ok {
-		return nil
-	}
-	return &deliver.Relay{Host: r.Host, Port: strconv.Itoa(r.Port), TLS: r.Scheme == "smtps", User: r.User, Pass: string(r.Pass)}
-}
 
 func (a *App) ownsDomain(ctx context.Context, accountID, name string) (bool, error) {
 	d, err := a.domains.ByName(ctx, name)
@@ -115,34 +81,3 @@ func browsable(listen, hostname string, local bool) string {
 // quietLog takes the HTTP server's complaints about clients (broken TLS,
 // scanners) at debug level.
 func quietLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
-
-// refuse says why no mail is taken at this moment. A disk that is nearly full
-// is left to what is already here.
-func (a *App) refuse() error {
-	if a.full.Load() {
-		return errs.New(errs.Unavailable, "the server is short of disk space, try again later")
-	}
-	return nil
-}
-
-// watchDisk keeps full up to date until ctx ends.
-func (a *App) watchDisk(ctx context.Context) error {
-	for {
-		s, err := disk.Of(a.cfg.Data)
-		if errors.Is(err, errors.ErrUnsupported) {
-			return nil
-		}
-		if err != nil {
-			a.log.Error("disk space", "error", err)
-		} else if full := s.Free < minFree; full != a.full.Swap(full) {
-			a.log.Warn("disk space", "free_mb", s.Free>>20, "taking_mail", !full)
-		}
-		c, stop := a.clock.After(5 * time.Second)
-		select {
-		case <-ctx.Done():
-			stop()
-			return nil
-		case <-c:
-		}
-	}
-}

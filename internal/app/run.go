@@ -32,11 +32,18 @@ func (a *App) Run(ctx context.Context) error {
 	defer stopWork()
 	sessions, cutSessions := context.WithCancel(context.Background())
 	defer cutSessions()
+	// What sessions ask goes on until the last of them has ended.
+	last, stopLast := context.WithCancel(context.Background())
+	defer stopLast()
+	support := &loops{errs: servers.errs}
+	support.run("peers", func() error { return a.peers.Run(last) })
+	support.run("shaping", func() error { return a.shape.Run(last) })
 	workers := &loops{errs: servers.errs}
 	workers.run("queue", func() error { return a.queue.Run(work, sessions, a.engine.Work) })
+	workers.run("watchdog", func() error { return a.engine.Run(work) })
 	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
-	workers.run("disk", func() error { return a.watchDisk(work) })
+	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
 	workers.run("domains", func() error { return a.checkDomains(work) })
 	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", address(a.smtpLn), "after", a.clock.Now().Sub(a.started).String())
@@ -58,6 +65,8 @@ func (a *App) Run(ctx context.Context) error {
 	context.AfterFunc(limit, cutSessions)
 	stopWork()
 	workers.wg.Wait()
+	stopLast()
+	support.wg.Wait()
 	a.log.Info("stopped")
 	return err
 }
@@ -94,7 +103,7 @@ func (a *App) serveSMTP(l *loops) {
 		return
 	}
 	a.smtpServer = &smtp.Server{Config: smtp.Config{
-		Backend:  &smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted},
+		Backend:  shedSMTP{&smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted}, a.shed},
 		Hostname: a.cfg.Hostname, TLS: a.tls, RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
 		MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, Logger: a.log,
 	}}

@@ -39,6 +39,7 @@ type Script struct {
 	Implicit                                      bool             // TLS from the first byte
 	User, Pass                                    string           // AUTH PLAIN is required
 	PerConn                                       int              // transactions of a connection before 421; 0: no limit
+	Block                                         map[string]Step  // what clients from an address get for MAIL
 }
 
 // Message is a message as a Sink took it, or refused it at its end.
@@ -50,8 +51,10 @@ type Message struct {
 	Raw    string // as it came, with the final dot
 	TLS    bool
 	User   string
-	Conn   int  // number of the connection, from 1
-	Taken  bool // answered with 250, as far as the sink knows
+	Conn   int    // number of the connection, from 1
+	Remote string // address the connection came from
+	Helo   string // name in EHLO
+	Taken  bool   // answered with 250, as far as the sink knows
 }
 
 // Sink is a mail server of the World.
@@ -209,7 +212,7 @@ func (k *Sink) accept() {
 		k.conns[c] = true
 		k.count++
 		k.most = max(k.most, len(k.conns))
-		d := &dialogue{k: k, s: k.script, c: c, raw: c, n: k.count}
+		d := &dialogue{k: k, s: k.script, c: c, raw: c, n: k.count, remote: c.RemoteAddr().(*net.TCPAddr).IP.String()}
 		k.mu.Unlock()
 		k.wg.Go(d.run)
 	}
@@ -217,17 +220,18 @@ func (k *Sink) accept() {
 
 // dialogue is one connection.
 type dialogue struct {
-	k    *Sink
-	s    Script
-	c    net.Conn
-	raw  net.Conn
-	in   *bufio.Reader
-	n    int
-	tls  bool
-	user string
-	sent int  // transactions
-	open bool // MAIL was taken
-	m    Message
+	k            *Sink
+	s            Script
+	c            net.Conn
+	raw          net.Conn
+	in           *bufio.Reader
+	n            int
+	tls          bool
+	user         string
+	remote, helo string
+	sent         int  // transactions
+	open         bool // MAIL was taken
+	m            Message
 }
 
 func (d *dialogue) run() {
@@ -335,6 +339,7 @@ func (d *dialogue) command(line string) bool {
 	verb, rest, _ := strings.Cut(line, " ")
 	switch strings.ToUpper(verb) {
 	case "EHLO":
+		d.helo = rest
 		return d.step(d.s.Ehlo, d.offer())
 	case "HELO":
 		return d.say("250 " + d.k.Host)
@@ -387,8 +392,11 @@ func (d *dialogue) mail(rest string) bool {
 		d.say("421 4.7.0 enough for this connection")
 		return false
 	}
+	if s := d.s.Block[d.remote]; s != "" {
+		return d.step(s, "")
+	}
 	from, params, _ := strings.Cut(strings.TrimPrefix(rest, "FROM:"), " ")
-	d.m = Message{From: strings.Trim(from, "<>"), Params: params, TLS: d.tls, User: d.user, Conn: d.n}
+	d.m = Message{From: strings.Trim(from, "<>"), Params: params, TLS: d.tls, User: d.user, Conn: d.n, Remote: d.remote, Helo: d.helo}
 	d.open = d.s.Mail == "" || d.s.Mail == Hold || d.s.Mail == ThenDrop
 	return d.step(d.s.Mail, "250 2.1.0 ok")
 }

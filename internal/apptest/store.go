@@ -43,11 +43,11 @@ func (s *Server) Waiting(id string) (out []*queue.Delivery) {
 func (s *Server) Idle() {
 	s.t.Helper()
 	s.Until("the queue to be empty", func() bool {
-		c, err := s.Queue.Counts(context.Background())
+		got, err := s.query("SELECT COUNT(*) FROM delivery") // Queue.Counts may be an earlier count
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		return c.Due+c.Held+c.Waiting == 0
+		return got[0] == "0"
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"postroad/internal/base/dnsx/dnstest"
+	"postroad/internal/core/deliver"
 )
 
 // World is what the program under test takes for the internet: a name server,
@@ -111,11 +112,12 @@ func (w *World) Dialed() []string {
 	return append([]string(nil), w.dialed...)
 }
 
-// Dial is the World's network: port 25 of its hosts, and loopback.
-func (w *World) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+// Dial is the World's network: port 25 of its hosts, and loopback. A local
+// address has to be one of this machine's, such as 127.0.0.2.
+func (w *World) Dial(ctx context.Context, network, addr string, local netip.Addr) (net.Conn, error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil || to.Addr().IsLoopback() { // a relay by name or on this machine
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
+		return deliver.SystemDial(ctx, network, addr, local)
 	}
 	w.mu.Lock()
 	w.dialed = append(w.dialed, to.Addr().String())
@@ -128,5 +130,5 @@ func (w *World) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	case host == nil || to.Port() != 25:
 		return nil, fmt.Errorf("dial tcp %s: connection refused", addr)
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, host.Addr())
+	return deliver.SystemDial(ctx, network, host.Addr(), local)
 }

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"postroad/internal/base/rsasign"
 	"postroad/internal/mail/dkim"
 )
 
@@ -316,17 +317,23 @@ func (p *probe) checkSigning(ctx context.Context) finding {
 	if err != nil {
 		return broken("", "%v", err)
 	}
+	signer := rsasign.New(key)
+	if p.cfg.RSA == "go" {
+		if signer, err = rsasign.NewWith(key, rsasign.Go); err != nil {
+			return broken("", "%v", err)
+		}
+	}
 	digest := sha256.Sum256([]byte("postroad"))
 	began, n := p.e.clock().Now(), 0
 	for n < signatures && ctx.Err() == nil {
-		if _, err := key.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
+		if _, err := signer.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil {
 			return broken("", "%v", err)
 		}
 		n++
 	}
 	took := max(p.e.clock().Now().Sub(began), time.Microsecond)
 	rate := int(float64(n) / took.Seconds())
-	text := fmt.Sprintf("RSA-2048: %d signatures/s on one of %s (backend: Go)", rate, count(runtime.NumCPU(), "core", "cores"))
+	text := fmt.Sprintf("RSA-2048: %d signatures/s on one of %s (backend: %s)", rate, count(runtime.NumCPU(), "core", "cores"), signer.Backend())
 	if rate < slowSigning {
 		return warned("give the machine more or faster cores", "%s", text)
 	}

@@ -55,9 +55,16 @@ type Config struct {
 	DNS             Listen   `name:"dns" arg:"HOST:PORT" shown:"the system's resolvers" doc:"DNS resolver to ask."`
 	Relay           Relays   `name:"relay" arg:"PATTERN=URL" secret:"true" doc:"Sends mail for matching recipient domains through another server: PATTERN=smtp://[USER:PASSWORD@]HOST:PORT, or smtps for TLS from the start. PATTERN is example.com, *.example.com (subdomains), .example.com (both) or *. May be given more than once."`
 	RelayWithoutTLS bool     `name:"relay_without_tls" insecure:"mail and passwords may travel to relays unencrypted" doc:"Uses a relay even if it offers no TLS."`
+	Source          Sources  `name:"source" arg:"NAME=ADDRESS" doc:"Address mail leaves from: NAME=ADDRESS,helo=NAME,pool=NAME,weight=N with an IPv4 address, an IPv6 address or one of each; the rest may be left out. May be given more than once; without any the system chooses."`
 	Retry           Schedule `name:"retry" arg:"DURATIONS" default:"10m,10m,15m,30m,1h,2h,4h" doc:"Pauses between delivery attempts; after the last the delivery has failed."`
+	RSA             string   `name:"rsa" arg:"BACKEND" default:"auto" oneof:"auto go" doc:"What makes DKIM's RSA signatures: auto takes the fastest that the machine offers, go the standard library's."`
 	Workers         int      `name:"workers" arg:"N" default:"128" min:"1" max:"100000" doc:"Number of deliveries that run at the same time."`
+	LaneStart       int      `name:"lane_start" arg:"N" default:"5" min:"1" max:"10000" doc:"Sessions a destination begins with; deliveries that succeed open more."`
+	LaneSessions    int      `name:"lane_sessions" arg:"N" default:"64" min:"1" max:"10000" doc:"Sessions of a destination at most, where nothing better is known of its provider."`
 	MaxMessage      Size     `name:"max_message" arg:"SIZE" default:"25MB" min:"1024" max:"50331648" doc:"Largest message accepted, at most 48 MB; 1 MB is 1,048,576 bytes."`
+
+	MemoryLimit Size `name:"memory_limit" arg:"SIZE" shown:"the container's limit, else 75 % of the machine's memory" min:"67108864" doc:"Memory the program may take: above 90 % of it new mail is refused for the time being, below 80 % taken again."`
+	QueueLimit  int  `name:"queue_limit" arg:"N" default:"10000000" min:"1" doc:"Number of unfinished deliveries at which new mail is refused for the time being; it is taken again below 90 % of it."`
 
 	Retention       time.Duration `name:"retention" arg:"DURATION" default:"72h" min:"0" doc:"How long message bodies are kept after acceptance; never less than delivery needs."`
 	ShutdownTimeout time.Duration `name:"shutdown_timeout" arg:"DURATION" default:"30s" min:"0" doc:"How long a stop waits for work in progress."`
@@ -95,7 +102,7 @@ const redacted = "********"
 // validate checks what concerns one option's meaning or several options.
 func (c *Config) validate() error {
 	return errors.Join(
-		c.checkDatabase(), checkPanelURL(c.PanelURL), checkHostname(c.Hostname), c.Relay.check(),
+		c.checkDatabase(), checkPanelURL(c.PanelURL), checkHostname(c.Hostname), c.Relay.check(), c.Source.check(),
 		c.checkTLS(), c.checkDNS(), c.checkListeners(),
 	)
 }

@@ -35,7 +35,9 @@ func (o option) isBool() bool { return o.kind.Kind() == reflect.Bool }
 
 func (o option) isInt() bool { return o.kind.Kind() == reflect.Int }
 
-func (o option) isList() bool { return o.kind == reflect.TypeFor[Relays]() }
+func (o option) isList() bool {
+	return o.kind == reflect.TypeFor[Relays]() || o.kind == reflect.TypeFor[Sources]()
+}
 
 // fixed is the default written in the tags, for one mode.
 func (o option) fixed(mode Mode) (string, bool) {
@@ -117,8 +119,11 @@ type given struct {
 // set parses a value into its field. Messages about secrets do not repeat them.
 func (c *Config) set(o option, texts []string) error {
 	at := reflect.ValueOf(c).Elem().Field(o.field)
-	if o.isList() {
-		return c.setRelays(texts)
+	switch o.kind {
+	case reflect.TypeFor[Relays]():
+		return setList((*[]Relay)(&c.Relay), texts, ParseRelay)
+	case reflect.TypeFor[Sources]():
+		return setList((*[]Source)(&c.Source), texts, ParseSource)
 	}
 	value, err := o.parse(texts[len(texts)-1])
 	if err != nil {
@@ -128,14 +133,14 @@ func (c *Config) set(o option, texts []string) error {
 	return nil
 }
 
-func (c *Config) setRelays(texts []string) error {
-	c.Relay = nil
+func setList[T any](to *[]T, texts []string, parse func(string) (T, error)) error {
+	*to = nil
 	for _, text := range texts {
-		r, err := ParseRelay(text)
+		v, err := parse(text)
 		if err != nil {
 			return err
 		}
-		c.Relay = append(c.Relay, r)
+		*to = append(*to, v)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -76,6 +77,8 @@ func (o option) sampleValue() string {
 			parts[i] = strconv.Quote(parts[i])
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
+	case o.kind == reflect.TypeFor[Sources]():
+		return `["mx1=203.0.113.5,helo=mx1.example.com"]`
 	case o.isList():
 		return `["*=smtp://user:password@relay.example.com:587"]`
 	case ok:
@@ -93,6 +96,8 @@ func (o option) example() string {
 		return "/etc/postroad/tls.crt"
 	case "tls_key":
 		return "/etc/postroad/tls.key"
+	case "memory_limit":
+		return "2GB"
 	case "hostname":
 		return "mail.example.com"
 	case "panel_url":

@@ -147,16 +147,23 @@ func (r Relay) match(domain string) int {
 // Relays are the relays configured.
 type Relays []Relay
 
-// Find returns the relay whose pattern is most specific for a domain: the
-// domain itself before the longest suffix before *; among equals the first.
-func (rs Relays) Find(domain string) (Relay, bool) {
-	best, at := -1, 0
+// Index returns the place of the relay whose pattern is most specific for a
+// domain: the domain itself before the longest suffix before *; among equals
+// the first; -1 without one.
+func (rs Relays) Index(domain string) int {
+	best, at := -1, -1
 	for i, r := range rs {
 		if m := r.match(domain); m > best {
 			best, at = m, i
 		}
 	}
-	if best < 0 {
+	return at
+}
+
+// Find returns the relay for a domain; see Index.
+func (rs Relays) Find(domain string) (Relay, bool) {
+	at := rs.Index(domain)
+	if at < 0 {
 		return Relay{}, false
 	}
 	return rs[at], true

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -152,4 +153,44 @@ func TestNearest(t *testing.T) {
 			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
+}
+
+func TestParseSource(t *testing.T) {
+	for text, want := range map[string]string{
+		"a=203.0.113.5": "a=203.0.113.5",
+		"mx-1=2001:db8::5,203.0.113.5,weight=2,pool=bulk,helo=mx1.example.com": "mx-1=203.0.113.5,2001:db8::5,helo=mx1.example.com,pool=bulk,weight=2",
+		"a=::ffff:203.0.113.5, weight=1":                                       "a=203.0.113.5",
+	} {
+		if got, err := ParseSource(text); err != nil || got.String() != want {
+			t.Errorf("ParseSource(%q) = %s, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"203.0.113.5": "has the form", "=203.0.113.5": "has the form", "a b=203.0.113.5": "has the form", "a@b=203.0.113.5": "has the form",
+		"a=": "not an address", "a=host": "not an address", "a=0.0.0.0": "not an address", "a=fe80::1%eth0": "not an address",
+		"a=helo=x": "address is missing", "a=203.0.113.5,203.0.113.6": "two addresses", "a=203.0.113.5,helo=-": "not a host name",
+		"a=203.0.113.5,pool=": "not a name", "a=203.0.113.5,weight=0": "from 1 to 1000", "a=203.0.113.5,ip=x": "not known",
+	} {
+		if got, err := ParseSource(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseSource(%q) = %v, %v; want %q", text, got, err, want)
+		}
+	}
+	if err := (Sources{{Name: "a"}, {Name: "a"}}).check(); err == nil {
+		t.Error("two sources of one name")
+	}
+}
+
+func FuzzParseSource(f *testing.F) {
+	for _, s := range []string{"a=203.0.113.5", "a=2001:db8::5,helo=x.example,pool=p,weight=3", "a=,,", "=", "a=1.1.1.1,weight=0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSource(text)
+		if err != nil {
+			return
+		}
+		if back, err := ParseSource(s.String()); err != nil || back != s {
+			t.Errorf("%q: %s read back as %s, %v", text, s, back, err)
+		}
+	})
 }

@@ -43,6 +43,9 @@ const (
 	Allowlist    Group = "allowlist"
 	Account      Group = "account"
 	Status       Group = "status"
+
+	// Queue is the installation's: keys of its administrators only.
+	Queue Group = "queue"
 )
 
 // Access says who may call an operation.

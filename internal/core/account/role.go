@@ -22,20 +22,22 @@ const (
 
 // rights returns what the role has in the group. Mailgun: the table "RBAC API
 // Key Permissions by Role", where analysts read the allowlist but neither
-// bounces nor complaints nor unsubscribes.
+// bounces nor complaints nor unsubscribes. The queue is not Mailgun's.
 func rights(role string, g op.Group) right {
 	switch role {
 	case Admin:
 		return write
 	case Developer:
 		switch g {
+		case op.Queue:
+			return none
 		case op.Keys, op.Credentials:
 			return read
 		}
 		return write
 	case Support:
 		switch g {
-		case op.Keys, op.Credentials:
+		case op.Keys, op.Credentials, op.Queue:
 			return none
 		case op.Suppressions, op.Allowlist:
 			return write
@@ -43,7 +45,7 @@ func rights(role string, g op.Group) right {
 		return read
 	case Basic:
 		switch g {
-		case op.Keys, op.Credentials, op.Suppressions:
+		case op.Keys, op.Credentials, op.Suppressions, op.Queue:
 			return none
 		}
 		return read

@@ -21,6 +21,9 @@ type capture struct {
 
 func (c *capture) close() {}
 
+// CaptureSite is where the mail of a destination goes in dev mode.
+func CaptureSite(destination string) *Site { return &Site{Name: destination} }
+
 // slowFor is how long a +slow recipient's server thinks.
 const slowFor = 5 * time.Second
 
@@ -82,7 +85,7 @@ func (c *capture) decide(ctx context.Context, o *outcome, magic string) {
 		o.ok(event.Opened, event.Clicked)
 	default:
 		if code, err := strconv.Atoi(magic); err == nil && code >= 400 && code < 600 {
-			o.classify(code, strconv.Itoa(code/100)+".0.0", strconv.Itoa(code)+" (simulated)", true)
+			o.classify(code, strconv.Itoa(code/100)+".0.0", strconv.Itoa(code)+" (simulated)", "", true)
 			return
 		}
 		o.ok()

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"postroad/internal/base/dnsx"
+	"postroad/internal/core/ippool"
+	"postroad/internal/core/peer"
 	"postroad/internal/mail/smtp"
 )
 
@@ -19,46 +22,49 @@ const (
 	maxAddrs = 4 // addresses of one host tried in one attempt
 )
 
-// connect opens a connection for mail to domain: to its relay, or to the first
-// MX host that answers.
+// connect opens a connection for mail to a site: to its relay, or to the first
+// MX host that answers, leaving out those in avoid. Without a host left it
+// returns neither a connection nor a failure.
 //
-// A destination that lets us wait in vain is left alone for a while: what is
-// queued for it is deferred without holding up a session each time.
-func (t *wire) connect(ctx context.Context, domain string, p policy) (*conn, *failure) {
+// A lane that lets us wait in vain is left alone for a while: what is queued for
+// it is deferred without holding up a session each time.
+func (t *wire) connect(ctx context.Context, site *Site, src ippool.Source, p policy, avoid []string) (*conn, *failure) {
 	began := t.e.clock.Now()
 	if fail := t.e.silent(t.lane); fail != nil {
 		return nil, fail
 	}
-	t.patience = began.Add(3 * t.e.Connect)
-	c, fail := t.reach(ctx, domain, p)
+	if len(avoid) == 0 {
+		t.patience = began.Add(3 * t.e.Connect)
+	}
+	t.source = src
+	c, fail := t.reach(ctx, site, p, avoid)
 	if fail != nil {
-		t.e.noteSilence(ctx, t.lane, began, t.e.Connect, fail)
+		t.e.noteSilence(ctx, t.lane, began, fail)
 		return nil, fail
 	}
-	t.e.dead.Drop(t.lane)
+	if c != nil {
+		c.site, c.source = site.Name, src.Name
+		t.e.dead.Drop(t.lane)
+	}
 	return c, nil
 }
 
-// noteSilence remembers for a while that a lane or an address let us wait in
-// vain.
-func (e *Engine) noteSilence(ctx context.Context, what string, began time.Time, d time.Duration, fail *failure) {
+// noteSilence remembers for a while that a lane let us wait in vain.
+func (e *Engine) noteSilence(ctx context.Context, lane string, began time.Time, fail *failure) {
 	if now := e.clock.Now(); fail.silent && now.Sub(began) >= e.Connect/2 && ctx.Err() == nil {
-		e.dead.Put(what, &outage{now.Add(d), fail})
+		again := *fail
+		again.again = true
+		e.dead.Put(lane, &outage{now.Add(e.Connect), &again})
 	}
 }
 
-// silent returns how a lane or address failed if it let us wait lately.
-func (e *Engine) silent(what string) *failure {
-	out, ok := e.dead.Get(what)
+// silent returns how a lane failed if it let us wait lately.
+func (e *Engine) silent(lane string) *failure {
+	out, ok := e.dead.Get(lane)
 	if !ok || !e.clock.Now().Before(out.until) {
 		return nil
 	}
 	return out.fail
-}
-
-// tired reports whether no further host or address is to be tried.
-func (t *wire) tired(ctx context.Context) bool {
-	return ctx.Err() != nil || t.e.clock.Now().After(t.patience)
 }
 
 // outage is a destination that did not answer.
@@ -67,51 +73,95 @@ type outage struct {
 	fail  *failure
 }
 
-func (t *wire) reach(ctx context.Context, domain string, p policy) (*conn, *failure) {
-	if t.e.Relay != nil {
-		if r := t.e.Relay(domain); r != nil {
-			return t.toRelay(ctx, r, p)
-		}
+// tired reports whether no further host or address is to be tried.
+func (t *wire) tired(ctx context.Context) bool {
+	return ctx.Err() != nil || t.e.clock.Now().After(t.patience)
+}
+
+func (t *wire) reach(ctx context.Context, site *Site, p policy, avoid []string) (*conn, *failure) {
+	switch {
+	case site.fail != nil:
+		return nil, site.fail
+	case site.Relay != nil && len(avoid) > 0:
+		return nil, nil
+	case site.Relay != nil:
+		return t.toRelay(ctx, site.Relay, p)
 	}
-	hosts, err := dnsx.MailHosts(ctx, t.e.Resolver, domain, nil)
-	if err != nil {
-		return nil, noRoute(domain, err)
-	}
+	list := t.e.hosts.order(site.Hosts, t.source.Name, t.e.Shuffle)
+	list = slices.DeleteFunc(slices.Clone(list), func(h dnsx.Host) bool { return slices.Contains(avoid, h.Name) })
+	list = list[:min(len(list), max(0, maxHosts-len(avoid)))]
 	var worst *failure
-	var last []target // addresses that let us wait lately
-	for _, h := range hosts[:min(len(hosts), maxHosts)] {
-		addrs, err := t.addresses(ctx, h)
-		if err != nil {
-			worst = later(worst, &failure{code: 450, enhanced: "4.4.3", text: "no address for " + h.Name + ": " + clip(err.Error()), mx: h.Name})
-			continue
-		}
-		for _, a := range addrs {
-			to := target{strings.TrimSuffix(h.Name, "."), a}
-			if t.e.silent(a.String()) != nil {
-				last = append(last, to)
-			} else if c, fail := t.try(ctx, to, p); fail == nil {
-				return c, nil
-			} else if worst = later(worst, fail); t.tired(ctx) {
-				return nil, worst
-			}
-		}
-	}
-	for _, to := range last {
-		c, fail := t.try(ctx, to, p)
+	for i, h := range list {
+		c, fail := t.host(ctx, site, h, p, i < len(list)-1)
 		if fail == nil {
 			return c, nil
 		}
-		if worst = later(worst, fail); t.tired(ctx) {
+		if worst = later(worst, fail); t.tired(ctx) || fail.everywhere {
 			break
 		}
 	}
 	return nil, worst
 }
 
-// target is an address of an MX host.
-type target struct {
-	name string
-	addr netip.Addr
+// host opens a connection to one MX host. With others after it, it is not waited
+// for as long.
+func (t *wire) host(ctx context.Context, site *Site, h dnsx.Host, p policy, others bool) (*conn, *failure) {
+	name := strings.TrimSuffix(h.Name, ".")
+	addrs, fail := t.addresses(ctx, h, name)
+	if fail != nil {
+		return nil, fail
+	}
+	o := opening{name: name, connect: t.e.Connect, banner: t.e.Timeouts.Banner}
+	if others {
+		o.connect = max(t.e.Connect/3, min(t.e.Connect, time.Second))
+		if o.banner == 0 || o.banner > 2*t.e.Connect {
+			o.banner = 2 * t.e.Connect
+		}
+	}
+	if o.ask, fail = t.ask(ctx, site, h, t.job.list[0].d.Destination, p); fail != nil {
+		return nil, fail
+	}
+	o.plain = !o.ask.Require && t.e.Peer.AvoidTLS(name)
+	var worst *failure
+	for len(addrs) > 0 {
+		c, addr, fail := t.try(ctx, &o, addrs)
+		if fail == nil {
+			t.e.hosts.well(h.Name, t.source.Name)
+			t.e.hosts.well(addr.String(), t.source.Name)
+			return c, nil
+		}
+		if worst = later(worst, fail); fail.everywhere || !addr.IsValid() || t.tired(ctx) {
+			break
+		}
+		t.e.hosts.failed(addr.String(), t.source.Name)
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return a == addr })
+	}
+	if ctx.Err() == nil && !worst.ours {
+		t.e.hosts.failed(h.Name, t.source.Name)
+	}
+	return nil, worst
+}
+
+// addresses returns those of the host that the source can reach, in the order to
+// try.
+func (t *wire) addresses(ctx context.Context, h dnsx.Host, name string) ([]netip.Addr, *failure) {
+	if h.Addr.IsValid() {
+		return []netip.Addr{h.Addr}, nil
+	}
+	v4, v6, err := t.e.Resolver.Addrs(ctx, h.Name)
+	if err != nil {
+		return nil, &failure{code: 450, enhanced: "4.4.3", text: "no address for " + name + ": " + clip(err.Error()), mx: name}
+	}
+	all := t.e.hosts.addrs(h.Name, t.source.Name, v4, v6)
+	if t.source.Name == "" && len(all) > 0 {
+		return all, nil
+	}
+	all = slices.DeleteFunc(all, func(a netip.Addr) bool { _, ok := t.source.Local(a); return !ok })
+	if len(all) == 0 {
+		return nil, &failure{code: 450, enhanced: "4.4.4", mx: name, ours: true,
+			text: "no address of " + name + " can be reached from source \"" + t.source.Name + "\""}
+	}
+	return all, nil
 }
 
 // later keeps the failure that says more: a refusal that another host did not
@@ -132,65 +182,65 @@ func noRoute(domain string, err error) *failure {
 	text := fmt.Sprintf("No MX for [%s]", domain)
 	switch {
 	case errors.Is(err, dnsx.ErrNullMX):
-		return &failure{perm: true, bounce: true, code: 556, enhanced: "5.1.10", text: "domain " + domain + " does not accept mail (null MX)"}
+		return &failure{perm: true, bounce: true, unreached: true, code: 556, enhanced: "5.1.10", text: "domain " + domain + " does not accept mail (null MX)"}
 	case errors.Is(err, dnsx.ErrNoMailHost), errors.Is(err, dnsx.ErrBadMX), errors.Is(err, dnsx.ErrBadLiteral), dnsx.IsNotFound(err):
 		// A name that does not exist today may be a typing error or a broken
 		// delegation; Mailgun retries, so that a repaired zone loses nothing.
-		return &failure{code: 498, enhanced: "4.4.4", text: text}
+		return &failure{unreached: true, code: 498, enhanced: "4.4.4", text: text}
 	}
-	return &failure{code: 451, enhanced: "4.4.3", text: text + ": " + clip(err.Error())}
+	return &failure{unreached: true, code: 451, enhanced: "4.4.3", text: text + ": " + clip(err.Error())}
 }
 
-func (t *wire) addresses(ctx context.Context, h dnsx.Host) ([]netip.Addr, error) {
-	if h.Addr.IsValid() {
-		return []netip.Addr{h.Addr}, nil
-	}
-	v4, v6, err := t.e.Resolver.Addrs(ctx, h.Name)
+// opening is how a connection to a host is opened.
+type opening struct {
+	name    string
+	connect time.Duration // per address
+	banner  time.Duration
+	ask     ask
+	plain   bool   // without STARTTLS although it is offered
+	relay   *Relay // nil for an MX host
+}
+
+// try opens a connection to one of the addresses; addr is the one that answered,
+// invalid when none did. Opportunistic TLS that fails is followed by one
+// connection in the clear, as mail is not to wait for a certificate nobody asked
+// for.
+func (t *wire) try(ctx context.Context, o *opening, addrs []netip.Addr) (*conn, netip.Addr, *failure) {
+	nc, addr, err := t.race(ctx, o.name, addrs, o.connect)
 	if err != nil {
-		return nil, err
+		return nil, netip.Addr{}, o.unreachable(err)
 	}
-	return interleave(v4, v6), nil
+	c, fail := t.open(ctx, nc, *o)
+	if fail == nil || !fail.tls || o.ask.Require || t.tired(ctx) {
+		return c, addr, fail
+	}
+	if nc, err = t.dial(ctx, addr, o.connect); err != nil {
+		return nil, addr, o.unreachable(err)
+	}
+	again := *o
+	again.plain = true
+	c, fail = t.open(ctx, nc, again)
+	return c, addr, fail
 }
 
-// interleave orders addresses so that a broken family costs one attempt.
-func interleave(v4, v6 []netip.Addr) []netip.Addr {
-	var out []netip.Addr
-	for i := 0; i < len(v4) || i < len(v6); i++ {
-		if i < len(v4) {
-			out = append(out, v4[i])
-		}
-		if i < len(v6) {
-			out = append(out, v6[i])
-		}
-	}
-	return out[:min(len(out), maxAddrs)]
+func (o *opening) unreachable(err error) *failure {
+	return &failure{code: 421, enhanced: "4.4.1", text: "connecting to " + o.name + ": " + clip(err.Error()), mx: o.name, silent: true}
 }
-
-// try opens a connection to one address. Opportunistic TLS that fails is
-// followed by one connection in the clear, as mail is not to wait for a
-// certificate nobody asked for.
-func (t *wire) try(ctx context.Context, to target, p policy) (*conn, *failure) {
-	began, addr := t.e.clock.Now(), net.JoinHostPort(to.addr.String(), t.e.Port)
-	c, fail := t.open(ctx, to.name, addr, p, false, nil)
-	if fail != nil && fail.tlsFailed() && !p.require && !t.tired(ctx) {
-		c, fail = t.open(ctx, to.name, addr, p, true, nil)
-	}
-	if fail != nil {
-		t.e.noteSilence(ctx, to.addr.String(), began, 10*t.e.Connect, fail)
-	}
-	return c, fail
-}
-
-const errTLS = "TLS handshake failed"
-
-func (f *failure) tlsFailed() bool { return strings.HasPrefix(f.text, errTLS) }
 
 func (t *wire) toRelay(ctx context.Context, r *Relay, p policy) (*conn, *failure) {
 	if !t.e.PlainRelay && !isLoopback(r.Host) {
 		p.require = true
 		p.verify = p.verify || r.User != "" // a password goes to nobody else
 	}
-	c, fail := t.open(ctx, r.Host, net.JoinHostPort(r.Host, r.Port), p, false, r)
+	o := opening{name: r.Host, connect: t.e.Connect, banner: t.e.Timeouts.Banner, relay: r}
+	o.ask.Demand = peer.Demand{Require: p.require, Verify: p.verify, Source: peer.FromMessage}
+	dctx, cancel := context.WithTimeout(ctx, o.connect)
+	nc, err := t.e.Dial(dctx, "tcp", net.JoinHostPort(r.Host, r.Port), netip.Addr{})
+	cancel()
+	if err != nil {
+		return nil, o.unreachable(err)
+	}
+	c, fail := t.open(ctx, nc, o)
 	if fail != nil {
 		fail.perm = false // a relay that refuses us says nothing about the message
 	}
@@ -206,93 +256,70 @@ func isLoopback(host string) bool {
 	return err == nil && a.IsLoopback()
 }
 
-// open dials, greets and encrypts.
-func (t *wire) open(ctx context.Context, name, addr string, p policy, plain bool, r *Relay) (*conn, *failure) {
-	dctx, cancel := context.WithTimeout(ctx, t.e.Connect)
-	nc, err := t.e.Dial(dctx, "tcp", addr)
-	cancel()
-	if err != nil {
-		return nil, &failure{code: 421, enhanced: "4.4.1", text: "connecting to " + name + ": " + clip(err.Error()), mx: name, silent: true}
-	}
+// open greets, encrypts and logs in on a new connection, which it closes on
+// failure.
+func (t *wire) open(ctx context.Context, nc net.Conn, o opening) (*conn, *failure) {
 	t.e.Stats.Connections.Add(1)
-	c := &conn{mx: name, opened: t.e.clock.Now()}
+	c := &conn{mx: o.name, opened: t.e.clock.Now(), ask: o.ask, facts: &facts{}}
 	if a, ok := nc.LocalAddr().(*net.TCPAddr); ok {
 		c.local = a.AddrPort().Addr().Unmap().String()
 	}
-	if r != nil && r.TLS {
-		tc := tls.Client(nc, t.tlsConfig(name, p, c))
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		c.remote = a.AddrPort().Addr().Unmap().String()
+	}
+	if o.relay != nil && o.relay.TLS {
+		tc := tls.Client(nc, t.tlsConfig(c))
 		hctx, cancel := context.WithTimeout(ctx, t.e.Connect)
 		err := tc.HandshakeContext(hctx)
 		cancel()
 		if err != nil {
 			nc.Close()
-			return nil, &failure{code: 421, enhanced: "4.7.5", text: errTLS + " with " + name + ": " + clip(err.Error()), mx: name}
+			return nil, &failure{code: 421, enhanced: "4.7.5", text: errTLS + " with " + o.name + ": " + clip(err.Error()), mx: o.name}
 		}
 		nc, c.tls = tc, true
 	}
-	cl, err := smtp.NewClient(ctx, nc, smtp.ClientOptions{HELO: t.e.Hostname, ServerName: addr, Timeouts: t.e.Timeouts, Transcript: true,
-		AllowPlainAuth: t.e.PlainRelay || r != nil && isLoopback(r.Host), Now: t.e.clock.Now, Buffers: t.e.buffers})
+	cl, err := smtp.NewClient(ctx, nc, t.clientOptions(nc, &o))
 	if err != nil {
-		return nil, c.refusal(err)
+		return nil, t.refusal(c, err)
 	}
 	c.Client = cl
-	if fail := t.secure(ctx, c, p, plain); fail != nil {
+	if fail := t.secure(ctx, c, &o); fail != nil {
 		fail.log = smtp.EncodeTranscript(cl.Transcript())
 		cl.Close()
 		return nil, fail
 	}
-	if r != nil && r.User != "" {
-		if err := cl.Auth(ctx, r.User, r.Pass); err != nil {
-			fail := c.refusal(err)
+	if o.relay != nil && o.relay.User != "" {
+		if err := cl.Auth(ctx, o.relay.User, o.relay.Pass); err != nil {
+			fail := t.refusal(c, err)
 			fail.code, fail.enhanced = 454, "4.7.0"
 			cl.Close()
 			return nil, fail
 		}
 	}
+	c.utf8 = c.Extensions().SMTPUTF8
 	return c, nil
 }
 
-// secure starts TLS as the policy and the server allow.
-func (t *wire) secure(ctx context.Context, c *conn, p policy, plain bool) *failure {
-	if !c.tls && c.Extensions().StartTLS && !plain {
-		if err := c.StartTLS(ctx, t.tlsConfig(c.mx, p, c)); err != nil {
-			var refused *smtp.ReplyError
-			if errors.As(err, &refused) && refused.Stage == smtp.StageStartTLS && !p.require {
-				return nil // the plaintext session goes on
-			}
-			return &failure{code: 421, enhanced: "4.7.5", text: errTLS + " with " + c.mx + ": " + clip(err.Error()), mx: c.mx}
-		}
-		c.tls = true
+func (t *wire) clientOptions(nc net.Conn, o *opening) smtp.ClientOptions {
+	opt := smtp.ClientOptions{HELO: t.e.Hostname, ServerName: nc.RemoteAddr().String(), Timeouts: t.e.Timeouts, Transcript: true,
+		AllowPlainAuth: t.e.PlainRelay || o.relay != nil && isLoopback(o.relay.Host), Now: t.e.clock.Now, Buffers: t.e.buffers,
+		OnLine: t.line}
+	opt.Timeouts.Banner = o.banner
+	if t.source.HELO != "" {
+		opt.HELO = t.source.HELO
 	}
-	if p.require && !c.tls {
-		return &failure{code: 450, enhanced: "4.7.4", text: c.mx + " does not offer TLS, which is required", mx: c.mx}
-	}
-	return nil
-}
-
-// tlsConfig verifies the certificate itself: required verification fails the
-// handshake, otherwise the result is only recorded.
-func (t *wire) tlsConfig(name string, p policy, c *conn) *tls.Config {
-	cfg := &tls.Config{ServerName: strings.TrimSuffix(name, "."), MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
-	cfg.VerifyConnection = func(s tls.ConnectionState) error {
-		err := verify(s, t.e.Roots, cfg.ServerName, t.e.clock.Now())
-		c.verified = err == nil
-		if p.verify {
-			return err
-		}
-		return nil
-	}
-	return cfg
+	return opt
 }
 
 // refusal turns the end of a greeting into a failure. A host that refuses to
 // talk may be alone in that: the message waits.
-func (c *conn) refusal(err error) *failure {
+func (t *wire) refusal(c *conn, err error) *failure {
 	f := &failure{code: 421, enhanced: "4.4.2", text: clip(err.Error()), mx: c.mx, silent: true}
 	var r *smtp.ReplyError
 	if errors.As(err, &r) {
 		f.code, f.enhanced, f.text = r.Reply.Code, r.Reply.Enhanced, clip(r.Reply.Text)
-		f.perm, f.silent = r.Reply.Permanent(), false
+		f.perm, f.silent, f.said = r.Reply.Permanent(), false, true
+		t.said(f)
 	}
 	if c.Client != nil {
 		f.log = smtp.EncodeTranscript(c.Transcript())

@@ -6,12 +6,23 @@
 // before the session takes its next message. A crash can therefore repeat only
 // the deliveries that were in flight, and loses none.
 //
-// A session serves one lane and reuses its connection within limits. What may
-// differ from message to message, TLS above all, is checked against the
-// connection before it is reused.
+// A Router names the lane of a delivery: the set of MX hosts and the TLS policy
+// of its destination, or a relay, and the source it leaves from. A session serves
+// one lane and reuses its connection within limits. What may differ from message
+// to message, TLS above all, is checked against the connection before it is
+// reused. A delivery that belongs to another lane by the time it is taken goes
+// back to the queue, not out.
 //
-// A destination or an address that lets a session wait in vain is left alone
-// for a while, so that what is queued for it does not occupy sessions.
+// Of the hosts of a site those that failed lately are tried last, and of the
+// addresses of a host the next is begun beside one that hangs. What a host does
+// before it has the message says nothing about the message: another host is
+// tried. What the replies mean (mail/classify) decides about the address and the
+// time of the next attempt, and is told to core/shape, which decides about the
+// lane.
+//
+// A lane that lets a session wait in vain is left alone for a while, so that what
+// is queued for it does not occupy sessions. An attempt that exceeds every
+// patience is cut by Run.
 //
 // There are two transports: SMTP to the recipient's MX or a relay, and capture,
 // which takes the place of the world in dev mode: nothing leaves, and the

@@ -2,11 +2,13 @@ package deliver
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -21,6 +23,7 @@ import (
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/suppress"
 	"postroad/internal/mail/dkim"
@@ -46,24 +49,24 @@ type Config struct {
 	Hostname string          // HELO name
 	Retry    []time.Duration // waits between attempts; after the last one delivery is given up
 	Jitter   func() float64  // in [0,1); nil: random
-	Relay    func(domain string) *Relay
+	Router   *Router
+	Peer     *peer.Service
+	Shape    Shaper // nil: nothing is limited
 	// PlainRelay allows relays without TLS, passwords included.
 	PlainRelay bool
 	Capture    bool   // dev mode: nothing leaves
 	Port       string // of MX hosts, "25"
 	Timeouts   smtp.ClientTimeouts
 	Connect    time.Duration // per address; 0 means 30 s
-	// Dial opens connections; nil means the operating system's TCP.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	Limit      time.Duration // of one attempt in all; 0 means 30 min
+	Trace      *Trace        // of conversations; nil: nobody can watch
+	// Dial opens connections from a local address, the system's choice if it is
+	// invalid; nil means SystemDial.
+	Dial func(ctx context.Context, network, addr string, local netip.Addr) (net.Conn, error)
+	// Shuffle orders hosts of equal preference; nil means at random.
+	Shuffle dnsx.Shuffle
 	// Roots verify the certificates of other servers; nil means the system's.
 	Roots *x509.CertPool
-}
-
-// Relay is the next hop of a transport map entry.
-type Relay struct {
-	Host, Port string
-	TLS        bool // implicit TLS from the first byte
-	User, Pass string
 }
 
 // Engine delivers.
@@ -75,7 +78,11 @@ type Engine struct {
 	signed    *recent.Map[int64, string]         // by message: signatures of those to several destinations
 	templates *recent.Map[int64, *mime.Template] // by message: compiled batches
 	bodies    *semaphore.Weighted                // bytes of large bodies in sessions
-	dead      *recent.Map[string, *outage]       // by lane and address: what let us wait in vain
+	dead      *recent.Map[string, *outage]       // by lane: what let us wait in vain
+	hosts     *hosts
+	tickets   tls.ClientSessionCache
+	watch     watch
+	started   time.Time
 	Stats     Stats
 }
 
@@ -95,12 +102,21 @@ func New(c Config) *Engine {
 	if c.Connect == 0 {
 		c.Connect = 30 * time.Second
 	}
+	if c.Limit == 0 {
+		c.Limit = attemptLimit
+	}
+	if c.Trace == nil {
+		c.Trace = &Trace{}
+	}
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{}).DialContext
+		c.Dial = SystemDial
+	}
+	if c.Shuffle == nil {
+		c.Shuffle = rand.Shuffle
 	}
 	return &Engine{Config: c, clock: c.DB.Clock(), signer: &dkim.Signer{}, buffers: &smtp.Buffers{},
 		signed: recent.New[int64, string](4096), templates: recent.New[int64, *mime.Template](64),
-		bodies: semaphore.NewWeighted(maxBodies), dead: recent.New[string, *outage](4096)}
+		bodies: semaphore.NewWeighted(maxBodies), dead: recent.New[string, *outage](4096), hosts: newHosts(c.DB.Clock()), tickets: tls.NewLRUClientSessionCache(ticketsKept), started: c.DB.Clock().Now()}
 }
 
 // Bodies above smallBody count against maxBodies while a session holds them, so
@@ -140,27 +156,34 @@ type job struct {
 
 // Work serves a lane until there is nothing to do.
 func (e *Engine) Work(ctx context.Context, lane *queue.Lane) {
+	s := e.watch.enter(ctx, lane.Name)
+	defer e.watch.leave(s)
 	var t transport
 	if e.Capture {
 		t = &capture{e: e, lane: lane}
 	} else {
-		t = &wire{e: e, lane: lane.Name}
+		t = &wire{e: e, lane: lane.Name, session: s.id}
 	}
 	defer t.close()
-	for {
+	for s.ctx.Err() == nil {
 		list := lane.Take(ctx, maxTogether)
 		if list == nil {
 			return
 		}
-		e.attempt(ctx, t, list)
+		if list = e.leave(ctx, lane.Name, list); len(list) > 0 {
+			e.attempt(ctx, s, t, list)
+		}
 	}
 }
 
 // attempt takes deliveries of one message through one attempt and records
 // what came of it. A panic on the way is an outcome too: it sets back this
-// message and nothing else.
-func (e *Engine) attempt(ctx context.Context, t transport, list []*queue.Delivery) {
+// message and nothing else. Only the attempt is bounded by the session's
+// context: an outcome is recorded however long that takes.
+func (e *Engine) attempt(ctx context.Context, s *session, t transport, list []*queue.Delivery) {
 	now := e.clock.Now()
+	s.message.Store(list[0].MessageID)
+	s.began.Store(now.UnixNano())
 	outcomes := make([]*outcome, len(list))
 	for i, d := range list {
 		if d.FirstAt == 0 {
@@ -168,7 +191,8 @@ func (e *Engine) attempt(ctx context.Context, t transport, list []*queue.Deliver
 		}
 		outcomes[i] = &outcome{d: d, began: now}
 	}
-	msg := e.try(ctx, t, outcomes)
+	msg := e.try(s.ctx, t, outcomes)
+	s.began.Store(0)
 	e.Stats.Attempts.Add(int64(len(list)))
 	e.record(ctx, msg, outcomes)
 }

@@ -8,6 +8,7 @@ import (
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
 	"postroad/internal/core/queue"
+	"postroad/internal/mail/classify"
 )
 
 type verdict uint8
@@ -32,7 +33,11 @@ type outcome struct {
 	detail  string // the conversation
 	after   []event.Type
 
-	next time.Duration // wait before the next attempt, for deferred
+	unattempted bool // decided without an attempt
+
+	next    time.Duration // wait before the next attempt, for deferred, whatever the schedule says
+	soon    time.Duration // as next, within the schedule
+	meaning verdictOf     // of the server's reply
 }
 
 // last is what a delivery remembers of its last attempt.
@@ -88,29 +93,42 @@ func (o *outcome) set(v verdict, code int, enhanced, text string) {
 // classify turns the reply that decided about the recipient into an outcome.
 // rcpt says whether the reply was to the recipient itself: only then a
 // permanent refusal says something about the address.
-func (o *outcome) classify(code int, enhanced, text string, rcpt bool) {
-	switch {
-	case code >= 200 && code < 300:
+func (o *outcome) classify(code int, enhanced, text, mx string, rcpt bool) {
+	if code >= 200 && code < 300 {
+		o.meaning = verdictOf{Class: classify.Accepted}
 		o.deliver(code, enhanced, "OK")
 		o.status.Description = ""
-	case code >= 500:
-		reason := "generic"
-		if hardBounce(code, enhanced, rcpt) {
-			reason = "bounce"
-		}
-		o.permfail(code, enhanced, text, reason)
-	default:
-		o.tempfail(code, enhanced, text)
+		return
 	}
+	o.meaning = classify.Classify(code, enhanced, text, mx)
+	if code < 500 {
+		o.tempfail(code, enhanced, text)
+		return
+	}
+	reason := "generic"
+	if hardBounce(o.meaning.Class, code, enhanced, rcpt) {
+		reason = "bounce"
+	}
+	o.permfail(code, enhanced, text, reason)
 }
 
 // hardBounce reports whether a permanent reply says that the address does not
-// take mail (RFC 3463: X.1.x address status, X.2.1 mailbox disabled), rather
-// than that this message or sender is refused.
-func hardBounce(code int, enhanced string, rcpt bool) bool {
+// take mail, rather than that this message or sender is refused: by its words,
+// or where those say nothing by its status (RFC 3463: X.1.x address status,
+// X.2.1 mailbox disabled).
+func hardBounce(c classify.Class, code int, enhanced string, rcpt bool) bool {
+	switch c {
+	case classify.UnknownUser, classify.InactiveUser, classify.DomainUnknown, classify.Refused:
+		return rcpt && classify.Hard(c, code, true) || address(enhanced)
+	case classify.Other:
+		return address(enhanced) || rcpt && (enhanced == "" || enhanced == "5.0.0") && (code == 550 || code == 551 || code == 553)
+	}
+	return false
+}
+
+// address reports whether an enhanced status is about the recipient's address.
+func address(enhanced string) bool {
 	switch enhanced {
-	case "", "5.0.0":
-		return rcpt && (code == 550 || code == 551 || code == 553)
 	case "5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1":
 		return true
 	}
@@ -151,6 +169,9 @@ func (o *outcome) describe(doc *event.Doc, msg *message.Message, now time.Time) 
 	}
 	s := o.status
 	s.AttemptNo = o.d.Tries + 1
+	if o.unattempted {
+		s.AttemptNo = max(1, o.d.Tries)
+	}
 	s.SessionSeconds = float64(now.Sub(o.began).Microseconds()/1000) / 1000
 	if o.verdict == delivered {
 		s.FirstAttemptSeconds = max(0, float64(o.d.FirstAt/1000-msg.CreatedAt.UnixMilli())/1000)

@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +17,11 @@ import (
 func TestPanic(t *testing.T) {
 	w := apptest.NewWorld(t)
 	bad := w.Address()
-	b := start(t, apptest.Options{World: w, Wire: app.Wire{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+	b := start(t, apptest.Options{World: w, Wire: app.Wire{Dial: func(ctx context.Context, network, addr string, local netip.Addr) (net.Conn, error) {
 		if strings.HasPrefix(addr, bad+":") {
 			panic("poison")
 		}
-		return w.Dial(ctx, network, addr)
+		return w.Dial(ctx, network, addr, local)
 	}}})
 	w.DNS.Set(t, "mx.poison.test", "A", bad)
 	w.MX(t, "poison.test", "mx.poison.test")
@@ -74,17 +75,17 @@ func TestPoison(t *testing.T) {
 }
 
 // TestCrashesAreNoAttempts: after ten crashes before its first attempt a
-// greylisted delivery is deferred by the first step of the schedule.
+// not now delivery is deferred by the first step of the schedule.
 func TestCrashesAreNoAttempts(t *testing.T) {
 	engines(t, func(t *testing.T, o apptest.Options) {
 		b := start(t, o)
-		k := b.site(t, "grey.test", script{Any: "451 4.7.1 greylisted"})
+		k := b.site(t, "grey.test", script{Any: "451 4.7.1 not now"})
 		at := b.Clock.Now().Add(time.Minute)
 		id := b.Send(from, fields{"to", "x@grey.test", "o:deliverytime", at.Format(time.RFC1123Z)})
 		b.crashed(10)
 		b.Advance(time.Minute)
 		d := b.Outcome(id, "x@grey.test", 1)
-		temporary(451, "4.7.1", "greylisted").check(t, d)
+		temporary(451, "4.7.1", "not now").check(t, d)
 		if s := d.DeliveryStatus; s.AttemptNo != 1 || s.RetrySeconds != 630 {
 			t.Errorf("attempt %d, retry-seconds %d, want the first and 630", s.AttemptNo, s.RetrySeconds)
 		}

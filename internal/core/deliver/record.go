@@ -10,13 +10,17 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/mail/classify"
 )
 
-// entry is what is written of one outcome.
+// entry is what is written of one outcome. Writing only stages rows, so that a
+// transaction of outcomes needs no statement of its own.
 type entry struct {
 	o      *outcome
+	msg    *message.Message // nil when it is gone
 	events []*event.Event
 	due    int64
+	revive bool // back to the queue, without an outcome
 }
 
 // record writes the outcomes: one transaction with the events, what follows
@@ -29,7 +33,7 @@ func (e *Engine) record(ctx context.Context, msg *message.Message, list []*outco
 		if o.verdict == undecided {
 			o.tempfail(451, "4.4.2", "the attempt ended without an answer")
 		}
-		en := entry{o: o}
+		en := entry{o: o, msg: msg}
 		if o.verdict == deferred {
 			en.due = e.reschedule(o, jitter)
 		}
@@ -41,7 +45,7 @@ func (e *Engine) record(ctx context.Context, msg *message.Message, list []*outco
 		e.logAttempt(msg, o)
 	}
 	for try, wait := 1, 100*time.Millisecond; ; try, wait = try+1, min(2*wait, 10*time.Second) {
-		err := e.DB.Group(context.WithoutCancel(ctx), func(tx *db.Tx) error { return e.write(tx, entries) })
+		err := e.commit(ctx, entries)
 		if err == nil {
 			return
 		}
@@ -59,6 +63,10 @@ func (e *Engine) record(ctx context.Context, msg *message.Message, list []*outco
 	}
 }
 
+func (e *Engine) commit(ctx context.Context, entries []entry) error {
+	return e.DB.Group(context.WithoutCancel(ctx), func(tx *db.Tx) error { return e.write(tx, entries) })
+}
+
 func (e *Engine) write(tx *db.Tx, entries []entry) error {
 	for _, en := range entries {
 		for _, ev := range en.events {
@@ -66,7 +74,9 @@ func (e *Engine) write(tx *db.Tx, entries []entry) error {
 				return err
 			}
 		}
-		if en.o.verdict != deferred {
+		if en.revive {
+			e.Queue.Postpone(tx, en.o.d, en.due)
+		} else if en.o.verdict != deferred {
 			e.Queue.Finish(tx, en.o.d)
 		} else if err := e.Queue.Defer(tx, en.o.d, en.due); err != nil {
 			return err
@@ -83,7 +93,7 @@ func (e *Engine) bare(ctx context.Context, entries []entry) bool {
 	for i, en := range entries {
 		without[i] = entry{o: en.o, due: en.due}
 	}
-	err := e.DB.Group(context.WithoutCancel(ctx), func(tx *db.Tx) error { return e.write(tx, without) })
+	err := e.commit(ctx, without)
 	if err == nil {
 		e.Logger.Error("outcomes recorded without their events", "message", entries[0].o.d.MessageID, "deliveries", len(entries))
 	}
@@ -109,6 +119,33 @@ func (e *Engine) sealed(msg *message.Message, o *outcome) (out []*event.Event) {
 	return out
 }
 
+// Waits that a reply asks for in place of the schedule's.
+const (
+	greylistWait  = 5 * time.Minute // when the reply names no time
+	greylistTries = 4               // after that many it is no greylisting
+	fullWait      = time.Hour       // a full mailbox is not emptied in minutes
+	shortestWait  = 30 * time.Second
+)
+
+// pace adjusts the schedule's wait to what the reply means.
+func (o *outcome) pace(schedule time.Duration) time.Duration {
+	hint := o.meaning.RetryAfter
+	switch {
+	case o.soon > 0:
+		return min(o.soon, schedule)
+	case o.meaning.Class == classify.Greylisted && o.d.Tries < greylistTries:
+		if hint == 0 {
+			hint = greylistWait
+		}
+		return max(hint, shortestWait)
+	case o.meaning.Class == classify.MailboxFull:
+		return max(schedule, fullWait, hint)
+	case o.meaning.Class == classify.RateLimited:
+		return max(schedule, hint)
+	}
+	return schedule
+}
+
 // lastTry is how close to the deadline another attempt makes no sense.
 const lastTry = time.Minute
 
@@ -127,7 +164,7 @@ func (e *Engine) reschedule(o *outcome, jitter float64) int64 {
 			o.expire()
 			return 0
 		}
-		wait = e.Retry[d.Tries]
+		wait = o.pace(e.Retry[d.Tries])
 		wait += time.Duration(float64(wait) * 0.1 * jitter) // a stampede of equal waits is spread
 	}
 	due, deadline := now.Add(wait), time.UnixMicro(d.Deadline)

@@ -18,13 +18,13 @@ import (
 func TestRetry(t *testing.T) {
 	engines(t, func(t *testing.T, o apptest.Options) {
 		b := start(t, o)
-		k := b.site(t, "slow.test", script{Any: "450 4.2.0 greylisted"})
+		k := b.site(t, "slow.test", script{Any: "450 4.2.0 not now"})
 		c := b.Catch(from, "temporary_fail", "permanent_fail", "delivered")
 		id := b.Send(from, fields{"to", "x@slow.test"})
 		waits := []time.Duration{10, 10, 15, 30}
 		for i, w := range waits {
 			d := b.Outcome(id, "x@slow.test", i+1)
-			temporary(450, "4.2.0", "greylisted").check(t, d)
+			temporary(450, "4.2.0", "not now").check(t, d)
 			wait := w * time.Minute * 105 / 100
 			if s := d.DeliveryStatus; s.AttemptNo != i+1 || s.RetrySeconds != int(wait/time.Second) {
 				t.Errorf("attempt %d, retry-seconds %d, want %d and %d", s.AttemptNo, s.RetrySeconds, i+1, int(wait/time.Second))

@@ -17,10 +17,14 @@ import (
 	"postroad/internal/config"
 )
 
+// twenty gives every destination as many sessions from the start.
+var twenty = []string{"--lane-start=20", "--lane-sessions=20"}
+
 // TestGracefulStop stops the program under load: what was accepted is
 // delivered before or after the next start, once.
 func TestGracefulStop(t *testing.T) {
 	engines(t, func(t *testing.T, o apptest.Options) {
+		o.Args = twenty
 		b := start(t, o)
 		const messages = 60
 		k := b.site(t, "load.test", script{Dot: apptest.Hold})
@@ -93,7 +97,7 @@ func TestCutOff(t *testing.T) {
 // TestCrash starts a second program on a copy of the data made while
 // deliveries were in the window and in sessions, as a crash leaves it.
 func TestCrash(t *testing.T) {
-	b := start(t, apptest.Options{})
+	b := start(t, apptest.Options{Args: twenty})
 	const messages = 40
 	k := b.site(t, "load.test", script{Data: apptest.Hold})
 	for i := range messages {

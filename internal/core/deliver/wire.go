@@ -3,9 +3,13 @@ package deliver
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
+	"postroad/internal/core/ippool"
+	"postroad/internal/core/peer"
+	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/mime"
 	"postroad/internal/mail/smtp"
@@ -19,12 +23,16 @@ const (
 	errTextSize = 500
 )
 
-// wire delivers by SMTP to the MX hosts of a domain or to a relay. It belongs
-// to one session and keeps at most one connection.
+// wire delivers by SMTP to the MX hosts of a site or to a relay. It belongs to
+// one session and keeps at most one connection.
 type wire struct {
-	e    *Engine
-	lane string
-	conn *conn
+	e      *Engine
+	lane   string
+	source ippool.Source // of the connection that is open or being opened
+	conn   *conn
+	job    *job // under way
+
+	session int64
 
 	patience time.Time // when to look for a host no longer
 }
@@ -32,12 +40,23 @@ type wire struct {
 // conn is an open connection and what was learned while opening it.
 type conn struct {
 	*smtp.Client
-	mx       string // host name as the MX record gives it
-	local    string // our address
+	site, source  string // whose mail may travel on it
+	mx            string // host name as the MX record gives it
+	local, remote string // addresses
+	ask           ask
+	*facts
+	unverified error // why the certificate is not valid, where somebody wants to know
+	opened     time.Time
+	sent       int
+	worn       bool // the server would rather have another connection
+}
+
+// facts are what events tell of a connection. They lie apart from it, because an
+// event may outlive it.
+type facts struct {
 	tls      bool
 	verified bool // certificate valid for the host
-	opened   time.Time
-	sent     int
+	utf8     bool // SMTPUTF8 is offered
 }
 
 // policy is what a message asks of the connection.
@@ -71,53 +90,125 @@ func policyOf(j *job) policy {
 	return policy{require: req, verify: req && !skip}
 }
 
-func (c *conn) fits(p policy) bool { return (!p.require || c.tls) && (!p.verify || c.verified) }
+// fits reports whether mail for a domain of the site may travel on the
+// connection. What DANE proved, it proved for the domain that asked.
+func (c *conn) fits(site *Site, source, domain string, p policy) bool {
+	return c.site == site.Name && c.source == source && (!p.require || c.tls) && (!p.verify || c.verified) &&
+		(!site.Secure || c.ask.domain == domain || c.ask.secure && c.ask.Source != peer.FromDANE)
+}
 
-// send hands the job over, on the open connection if it will do. A reused
-// connection that turns out to be closed says nothing about the message: one
-// fresh connection is tried.
+// send hands the job over, one transaction for each destination: a provider's
+// domains share the connection, but not every server takes them together. A
+// relay does.
 func (t *wire) send(ctx context.Context, j *job) {
+	if d := j.list[0].d; slices.ContainsFunc(j.list, func(o *outcome) bool { return o.d.Destination != d.Destination }) {
+		slices.SortStableFunc(j.list, func(a, b *outcome) int { return strings.Compare(a.d.Destination, b.d.Destination) })
+	}
+	for list := j.list; len(list) > 0; {
+		d := list[0].d
+		site, src := t.e.Router.For(ctx, d)
+		n := 1
+		for n < len(list) && (list[n].d.Destination == d.Destination || site.Relay != nil && t.e.together(ctx, list[n].d, site)) {
+			n++
+		}
+		part := *j
+		part.list = list[:n]
+		t.job = &part
+		t.sendTo(ctx, &part, site, src)
+		list = list[n:]
+	}
+	t.job = nil
+}
+
+// together reports whether a delivery goes through the relay, too.
+func (e *Engine) together(ctx context.Context, d *queue.Delivery, relay *Site) bool {
+	site, _ := e.Router.For(ctx, d)
+	return site == relay
+}
+
+// sendTo hands over what goes to one site, on the open connection if it will
+// do. A connection that was used before and turns out to be closed says nothing
+// about the message: a fresh one is tried. Neither does a host that loses the
+// connection or closes it before it has the message: another host is.
+func (t *wire) sendTo(ctx context.Context, j *job, site *Site, src ippool.Source) {
 	p := policyOf(j)
+	began := t.e.clock.Now()
 	if c := t.conn; c != nil {
-		if c.Usable() && c.fits(p) && c.sent < maxPerConn && t.e.clock.Now().Sub(c.opened) < maxConnAge {
+		if t.reusable(c, site, src.Name, j.list[0].d.Destination, p) {
 			c.StartTranscript()
-			if t.transact(ctx, j, c) {
+			if fail := t.transact(ctx, j, c); fail == nil {
 				t.e.Stats.Reused.Add(1)
-				t.part()
+				t.settled(j, site, src.Name, c, began)
 				return
 			}
 		}
 		t.close()
 	}
-	c, fail := t.connect(ctx, domainOf(j.list[0].d.Recipient), p)
-	if fail != nil {
-		fail.apply(j.list)
-		return
-	}
-	t.conn = c
-	if !t.transact(ctx, j, c) {
-		for _, o := range j.list {
-			if o.verdict == undecided {
-				o.tempfail(421, "4.4.2", "connection lost before the message was handed over")
-				t.note(o, c)
+	var avoid []string
+	var worst *failure
+	for {
+		c, fail := t.connect(ctx, site, src, p, avoid)
+		if c == nil {
+			if worst != nil {
+				fail = worst
 			}
+			t.failed(j, site, src.Name, fail)
+			return
 		}
+		t.conn = c
+		if fail = t.transact(ctx, j, c); fail == nil {
+			t.settled(j, site, src.Name, c, began)
+			return
+		}
+		t.e.hosts.failed(c.mx, src.Name)
+		t.close()
+		if worst = later(worst, fail); fail.everywhere || t.tired(ctx) {
+			t.failed(j, site, src.Name, worst)
+			return
+		}
+		avoid = append(avoid, c.mx)
 	}
-	t.part()
 }
 
-// part lets go of a connection that cannot be used again.
-func (t *wire) part() {
-	if t.conn != nil && !t.conn.Usable() {
+func (t *wire) reusable(c *conn, site *Site, source, domain string, p policy) bool {
+	return c.Usable() && !c.worn && c.fits(site, source, domain, p) && c.sent < t.e.perConn(t.lane) && t.e.clock.Now().Sub(c.opened) < maxConnAge
+}
+
+// settled tells what came of a transaction and lets go of a connection that
+// cannot be used again.
+func (t *wire) settled(j *job, site *Site, source string, c *conn, began time.Time) {
+	t.reportAnswer(t.laneOf(site, source), c, j.list, t.e.clock.Now().Sub(began))
+	for _, o := range j.list {
+		t.e.elsewhere(o, source)
+	}
+	if !c.Usable() || c.worn {
 		t.close()
 	}
 }
 
-// transact runs one transaction and decides the outcomes. It reports false,
+// failed gives the deliveries the outcome of an attempt without a transaction.
+func (t *wire) failed(j *job, site *Site, source string, f *failure) {
+	f.apply(j.list)
+	t.reportFailure(t.laneOf(site, source), f)
+	for _, o := range j.list {
+		t.e.elsewhere(o, source)
+	}
+}
+
+// laneOf is the lane's name; it differs from the session's when the delivery was
+// rerouted since it came into the window.
+func (t *wire) laneOf(site *Site, source string) string {
+	if n := len(site.Name); len(t.lane) >= n && t.lane[:n] == site.Name && strings.TrimPrefix(t.lane[n:], "@") == source {
+		return t.lane
+	}
+	return laneName(site.Name, source)
+}
+
+// transact runs one transaction and decides the outcomes. It returns a failure,
 // deciding nothing, when the connection ended before the other side can have
-// taken responsibility: it broke, or it was used before and the server says
-// now that it closes it.
-func (t *wire) transact(ctx context.Context, j *job, c *conn) bool {
+// taken responsibility: it broke, or the server says before it has heard of a
+// recipient that it closes it.
+func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
 	env := smtp.Envelope{From: j.msg.Sender, EightBit: j.msg.Meta.EightBit, UTF8: j.msg.Meta.UTF8, To: make([]string, len(j.list))}
 	for i, o := range j.list {
 		env.To[i] = wireAddress(o.d.Recipient)
@@ -133,27 +224,30 @@ func (t *wire) transact(ctx context.Context, j *job, c *conn) bool {
 	}
 	var broken *smtp.StageError
 	if errors.As(err, &broken) && broken.Stage != smtp.StageBody || errors.Is(err, smtp.ErrUnusable) {
-		return false
+		return &failure{code: 421, enhanced: "4.4.2", text: "connection lost before the message was handed over", mx: c.mx, via: c}
 	}
 	var refused *smtp.ReplyError
-	if errors.As(err, &refused) && c.sent > 1 && (refused.Stage == smtp.StageReset || refused.Stage == smtp.StageMail && refused.Reply.Code == 421) {
-		return false // about the connection, not about this message
+	if errors.As(err, &refused) && (refused.Stage == smtp.StageReset || refused.Stage == smtp.StageMail && refused.Reply.Code == 421) {
+		f := &failure{code: refused.Reply.Code, enhanced: refused.Reply.Enhanced, text: clip(refused.Reply.Text), mx: c.mx, via: c, said: true}
+		t.said(f)
+		return f
 	}
+	detail := smtp.EncodeTranscript(c.Transcript())
 	for i, o := range j.list {
-		t.decide(o, &res, i, refused, err)
-		t.note(o, c)
+		t.decide(o, &res, i, refused, err, c.mx)
+		o.note(c, detail)
 	}
-	return true
+	return nil
 }
 
 // decide gives recipient i its outcome.
-func (t *wire) decide(o *outcome, res *smtp.Result, i int, refused *smtp.ReplyError, err error) {
+func (t *wire) decide(o *outcome, res *smtp.Result, i int, refused *smtp.ReplyError, err error, mx string) {
 	r := res.Outcome(i)
 	// A reply to an earlier step stands in for that to RCPT.
 	own := !res.Recipients[i].Positive() && (refused == nil || refused.Stage != smtp.StageMail)
 	switch {
 	case r.Code != 0:
-		o.classify(r.Code, r.Enhanced, clip(r.Text), own)
+		o.classify(r.Code, r.Enhanced, clip(r.Text), mx, own)
 	case errors.Is(err, mime.ErrEightBit):
 		o.permfail(554, "5.6.3", "the server takes no 8-bit messages and this one cannot be converted", "generic")
 	case err != nil:
@@ -173,12 +267,11 @@ func wireAddress(mailbox string) string {
 }
 
 // note records how the message travelled.
-func (t *wire) note(o *outcome, c *conn) {
-	isTLS, verified, utf8 := c.tls, c.verified, c.Extensions().SMTPUTF8
-	o.status.TLS, o.status.CertificateVerified, o.status.UTF8 = &isTLS, &verified, &utf8
+func (o *outcome) note(c *conn, detail string) {
+	o.status.TLS, o.status.CertificateVerified, o.status.UTF8 = &c.tls, &c.verified, &c.utf8
 	o.status.MXHost = c.mx
 	o.ip = c.local
-	o.detail = smtp.EncodeTranscript(c.Transcript())
+	o.detail = detail
 }
 
 // failure is an attempt that ended before a transaction.
@@ -188,11 +281,24 @@ type failure struct {
 	enhanced string
 	text     string
 	bounce   bool
-	silent   bool // no connection came about
 	mx, log  string
+	via      *conn // the connection that was lost
+
+	silent     bool // no connection came about, or nobody spoke on it
+	tls        bool // the handshake failed, or was refused by us
+	said       bool // code and text are the server's
+	everywhere bool // other hosts of the site would say the same
+	ours       bool // nothing the host did
+	unreached  bool // nothing was tried: there was no host to try
+	again      bool // remembered from another attempt
+	verdict    verdictOf
 }
 
 func (f *failure) apply(list []*outcome) {
+	detail := f.log
+	if f.via != nil {
+		detail = smtp.EncodeTranscript(f.via.Transcript())
+	}
 	for _, o := range list {
 		switch {
 		case f.perm && f.bounce:
@@ -202,9 +308,16 @@ func (f *failure) apply(list []*outcome) {
 		default:
 			o.tempfail(f.code, f.enhanced, f.text)
 		}
+		o.meaning = f.verdict
+		if f.via != nil {
+			o.note(f.via, detail)
+			if f.said {
+				continue
+			}
+		}
 		o.status.Description = f.text
 		o.status.MXHost = f.mx
-		o.detail = f.log
+		o.detail = detail
 	}
 }
 

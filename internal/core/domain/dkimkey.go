@@ -3,6 +3,7 @@ package domain
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,7 +107,11 @@ func (s *Service) open(k *Key) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DKIM key %s: %w", k.Selector, err)
 	}
-	return dkim.ParsePrivateKey(text)
+	private, err := dkim.ParsePrivateKey(text)
+	if key, ok := private.(*rsa.PrivateKey); ok && s.opt.Signer != nil {
+		return s.opt.Signer(key), err
+	}
+	return private, err
 }
 
 // Signers returns the keys that sign the domain's mail, at least one, oldest

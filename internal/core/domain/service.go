@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"crypto"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -47,6 +48,8 @@ type Options struct {
 	KeyBits int
 	// GenerateKey makes RSA keys; nil means dkim.GenerateRSA.
 	GenerateKey func(bits int) (*rsa.PrivateKey, error)
+	// Signer makes what signs with an RSA key; nil means the key itself.
+	Signer func(*rsa.PrivateKey) crypto.Signer
 	// DefaultAccount names the account of domains that an unknown SMTP login
 	// creates in development mode; nil means that none are created so.
 	DefaultAccount func(ctx context.Context) (string, error)

@@ -53,7 +53,7 @@ func newWorld(t *testing.T, d *db.DB, c *clock.Fake) *world {
 	q, err := queue.New(ctx, d, source, log, queue.Options{})
 	check(t, err)
 	s := New(Config{DB: d, IDs: source, Blobs: blobs, Events: events, Queue: q, Domains: domains, Logger: log, MaxBytes: 1 << 20,
-		Retention: time.Hour, GiveUp: time.Hour, APIBase: "http://mail.test", Lane: strings.ToLower})
+		Retention: time.Hour, GiveUp: time.Hour, APIBase: "http://mail.test"})
 	return &world{Service: s, clock: c, dom: dom, ctx: account.With(ctx, &account.Caller{AccountID: first, KeyID: "k", Role: account.Admin})}
 }
 

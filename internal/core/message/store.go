@@ -94,8 +94,11 @@ func (s *Service) ByKey(ctx context.Context, domainID int64, key string) (*Messa
 	return m, nil
 }
 
-// Body returns the stored MIME of m.
+// Body returns the stored MIME of m, which the caller does not change.
 func (s *Service) Body(m *Message) ([]byte, error) {
+	if b, ok := s.bodies.Get(m.ID); ok {
+		return b, nil
+	}
 	b, err := s.Blobs.Read(m.Blob)
 	if err != nil {
 		return nil, fmt.Errorf("body of message %d: %w", m.ID, err)

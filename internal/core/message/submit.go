@@ -47,10 +47,9 @@ type Config struct {
 	Retention time.Duration // of stored messages whose domain says nothing
 	GiveUp    time.Duration // how long delivery is tried at most
 	APIBase   string        // scheme://host for storage URLs of messages that did not come by HTTP
-	Lane      func(domain string) string
-	Dev       bool         // domains are made on first use
-	MaxMemory int64        // bytes of messages being received at the same time; 0 means 512 MB
-	Refuse    func() error // says why no mail is taken now, nil when it is; may be nil
+	Dev       bool          // domains are made on first use
+	MaxMemory int64         // bytes of messages being received at the same time; 0 means 512 MB
+	Refuse    func() error  // says why no mail is taken now, nil when it is; may be nil
 }
 
 // Service takes in and keeps messages.
@@ -59,14 +58,23 @@ type Service struct {
 	memory *memory
 	clock  clock.Clock
 	cache  *recent.Map[int64, *Message]
+	bodies *recent.Map[int64, []byte] // small ones of the latest messages: most are delivered at once
 }
+
+// Bodies up to cachedBody bytes of the last cachedBodies messages stay in
+// memory.
+const (
+	cachedBody   = 16 << 10
+	cachedBodies = 1024
+)
 
 // New returns the service.
 func New(c Config) *Service {
 	if c.MaxMemory == 0 {
 		c.MaxMemory = 512 << 20
 	}
-	return &Service{Config: c, memory: &memory{max: c.MaxMemory}, clock: c.DB.Clock(), cache: recent.New[int64, *Message](1024)}
+	return &Service{Config: c, memory: &memory{max: c.MaxMemory}, clock: c.DB.Clock(), cache: recent.New[int64, *Message](1024),
+		bodies: recent.New[int64, []byte](cachedBodies)}
 }
 
 // Submission is a message ready to be taken: complete MIME without a DKIM
@@ -107,6 +115,9 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 	m = s.prepare(sub)
 	if m.Blob, err = s.Blobs.Append(ctx, sub.MIME); err != nil {
 		return nil, false, storageError(err)
+	}
+	if len(sub.MIME) <= cachedBody {
+		s.bodies.Put(m.ID, sub.MIME)
 	}
 	list := s.deliveries(m, sub)
 	accepted, err := s.acceptedEvents(m, list)
@@ -189,10 +200,10 @@ func storageError(err error) error {
 }
 
 func (s *Service) prepare(sub *Submission) *Message {
-	now := s.clock.Now().UTC().Truncate(time.Microsecond)
+	now, id := s.clock.Now().UTC().Truncate(time.Microsecond), s.IDs.Next()
 	m := &Message{
-		ID: s.IDs.Next(), AccountID: sub.Domain.AccountID, DomainID: sub.Domain.ID, Domain: sub.Domain.Name,
-		StorageKey: "BAAB" + ids.Token(30), MessageID: sub.MessageID, Size: int64(len(sub.MIME)),
+		ID: id, AccountID: sub.Domain.AccountID, DomainID: sub.Domain.ID, Domain: sub.Domain.Name,
+		StorageKey: storageKey(id), MessageID: sub.MessageID, Size: int64(len(sub.MIME)),
 		Meta: sub.Meta, Request: sub.Request, CreatedAt: now,
 	}
 	m.Sender = returnPath(m.ID, sub.Domain.Name)
@@ -209,12 +220,22 @@ func (s *Service) prepare(sub *Submission) *Message {
 	return m
 }
 
+// storageKey names a stored message in URLs. It begins with the row id, so that
+// keys come in order and new ones lie together in the index; the rest cannot be
+// guessed. Mailgun: letters and digits, beginning BAAB.
+func storageKey(id int64) string { return "BAAB" + ordered(id) + ids.Token(22) }
+
+// ordered writes an id in 13 characters that sort as the ids do.
+func ordered(id int64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(id))
+	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])
+}
+
 // returnPath is the envelope sender: an address of the sending domain that
 // names the message, so that a bounce can be traced to it and SPF aligns.
 func returnPath(id int64, domain string) string {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(id))
-	return "bounce+" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])) + "@" + domain
+	return "bounce+" + strings.ToLower(ordered(id)) + "@" + domain
 }
 
 // deliveries makes one delivery per recipient. In a batch each recipient gets
@@ -227,10 +248,14 @@ func (s *Service) deliveries(m *Message, sub *Submission) []*queue.Delivery {
 	if o.DeliverWithin > 0 {
 		deadline = due + o.DeliverWithin*1e6
 	}
+	tag := ""
+	if len(o.Tags) > 0 {
+		tag = o.Tags[0]
+	}
 	var out []*queue.Delivery
 	add := func(r *Recipient, vars string) {
-		out = append(out, &queue.Delivery{ID: s.IDs.Next(), MessageID: m.ID, DomainID: m.DomainID, Recipient: r.Address,
-			Lane: s.Lane(domainPart(r.Address)), Due: due, Deadline: deadline, Vars: vars, Payload: m})
+		out = append(out, &queue.Delivery{ID: s.IDs.Next(), MessageID: m.ID, DomainID: m.DomainID, AccountID: m.AccountID,
+			Recipient: r.Address, Destination: domainPart(r.Address), Tag: tag, Due: due, Deadline: deadline, Vars: vars, Payload: m})
 	}
 	for i := range sub.Recipients {
 		r := &sub.Recipients[i]

@@ -66,7 +66,7 @@ func (r *rig) make(lane string, n int) (out []*Delivery) {
 	now := r.d.Clock().Now().UnixMicro()
 	for range n {
 		id := r.ids.Next()
-		out = append(out, &Delivery{ID: id, MessageID: id, DomainID: 1, Recipient: fmt.Sprint(id, "@", lane), Lane: lane, Due: now, Deadline: now + 1e12})
+		out = append(out, &Delivery{ID: id, MessageID: id, DomainID: 1, Recipient: fmt.Sprint(id, "@", lane), Destination: lane, Due: now, Deadline: now + 1e12})
 	}
 	return out
 }
@@ -84,7 +84,7 @@ func (r *rig) store(list []*Delivery) {
 	r.t.Helper()
 	if err := r.d.Write(context.Background(), func(tx *db.Tx) error {
 		for _, d := range list {
-			stage(tx, d, 0)
+			stage(tx, insDelivery, d, row{due: d.Due, wasDue: d.wasDue, tries: d.Tries, attempt: d.Attempt})
 		}
 		return nil
 	}); err != nil {
@@ -165,3 +165,60 @@ func (r *rig) all(seen func(*Delivery)) Session {
 }
 
 func fake() *clock.Fake { return clock.NewFake(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)) }
+
+// sessions is a policy without limits but that of sessions per lane.
+type sessions int
+
+func (n sessions) Sessions(string) int                        { return int(n) }
+func (sessions) Take(string, int) time.Duration               { return 0 }
+func (sessions) TakeFlow(string, int64, string) time.Duration { return 0 }
+
+// reserve takes room for one delivery as Stage does.
+func (r *rig) reserve(d *Delivery) bool {
+	r.route([]*Delivery{d})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	verdict, _ := r.admit(d, false)
+	return verdict == admitted
+}
+
+// offer makes deliveries ready in memory, without the table.
+func (r *rig) offer(list []*Delivery) {
+	r.t.Helper()
+	grouped(list)
+	for _, d := range list {
+		if !r.reserve(d) {
+			r.t.Fatal("no room")
+		}
+	}
+	r.push(list)
+}
+
+// next takes what a session of the lane would get.
+func (r *rig) next(lane string, limit int) []*Delivery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.lanes[lane]
+	if l == nil {
+		return nil
+	}
+	return r.pop(l, limit, r.clock.Now())
+}
+
+// atHand returns how often each delivery is ready or waits for its lane.
+func (r *rig) atHand() map[int64]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := map[int64]int{}
+	for _, f := range r.flows {
+		for _, d := range f.list[f.head:] {
+			seen[d.ID]++
+		}
+	}
+	for _, l := range r.lanes {
+		for _, d := range l.pending {
+			seen[d.ID]++
+		}
+	}
+	return seen
+}

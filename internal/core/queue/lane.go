@@ -11,16 +11,27 @@ type Lane struct {
 	Name string
 
 	q        *Queue
-	first    []*Delivery // never tried
-	again    []*Delivery // retries
-	turn     int         // hands out a retry every fourth time while both wait
-	held     int         // reserved in the window: waiting, in sessions, or being recorded
-	retries  int         // of these
+	first    schedule // never tried
+	again    schedule // retries
+	turn     int      // hands out a retry every fourth time while both wait
+	held     int      // reserved in the window: waiting, in sessions, or being recorded
+	retries  int      // of these
 	sessions int
+	leaving  int       // of these: told to end
 	idle     []*waiter // sessions that wait for work, the latest last
 	queued   bool      // in hungry or wanting
-	starved  bool      // something found no room here
 	grant    int       // how often its only session may still take work while others are hungry
+	until    time.Time // the policy lets nothing go before
+	stuck    []*flow   // flows whose sender may not send now
+	recent   *flow     // the flow looked up last
+
+	starved bool                // something found no room here
+	missed  map[string]struct{} // destinations of what found none
+
+	unknown   bool        // stands for a destination whose lane is not known yet
+	asked     bool        // being resolved or in line for it
+	pending   []*Delivery // wait for the lane to be known
+	idleSince time.Time   // since when the policy lets it have no sessions; zero when it does
 }
 
 // quantum is how many turns a lane's only session gets while others wait.
@@ -32,16 +43,20 @@ type waiter struct {
 	wake chan struct{} // closed when there is work, or the place is needed
 }
 
-func (q *Queue) lane(name string) *Lane {
-	l := q.lanes[name]
-	if l == nil {
-		l = &Lane{Name: name, q: q}
-		q.lanes[name] = l
+// ready returns how many deliveries could be taken now if the policy agrees.
+func (l *Lane) ready() int { return l.first.n + l.again.n }
+
+func (l *Lane) schedule(retry bool) *schedule {
+	if retry {
+		return &l.again
 	}
-	return l
+	return &l.first
 }
 
-func (l *Lane) ready() int { return len(l.first) + len(l.again) }
+// limited reports whether the policy has said that nothing may go now.
+func (l *Lane) limited() bool {
+	return !l.until.IsZero() && l.q.clock.Now().Before(l.until)
+}
 
 // push makes held deliveries ready for their lanes' sessions. They come in one
 // call so that recipients of one message are taken together.
@@ -51,33 +66,53 @@ func (q *Queue) push(list []*Delivery) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	groups := map[*Lane]int{} // transactions to make
+	var l *Lane
+	var last *Delivery
+	n := 0 // transactions to make in l
 	for _, d := range list {
-		l := q.lane(d.Lane)
-		to := &l.first
-		if d.retry {
-			to = &l.again
+		if d.place == nil {
+			continue // it is not held any more
 		}
-		if n := len(*to); n == 0 || groups[l] == 0 || !(*to)[n-1].shares(d) {
-			groups[l]++
+		if at := d.place.key.lane; at != l {
+			q.staff(l, n)
+			l, n, last = at, 0, nil
 		}
-		*to = append(*to, d)
+		if d.out = false; l.unknown {
+			q.ask(l, d)
+			continue
+		}
+		if last == nil || !last.shares(d) {
+			n++
+		}
+		last = d
+		q.ready(d)
 	}
-	for l, n := range groups {
-		q.staff(l, n)
+	q.staff(l, n)
+}
+
+// ready enters d in its flow.
+func (q *Queue) ready(d *Delivery) {
+	f := d.place
+	f.add(d)
+	if f.stuck {
+		return
 	}
+	s := f.key.lane.schedule(d.retry)
+	s.n++
+	s.link(f, true)
 }
 
 // staff finds sessions for n new pieces of work in l.
 func (q *Queue) staff(l *Lane, n int) {
-	if q.ctx == nil {
+	if n <= 0 || q.ctx == nil || l.ready() == 0 || l.limited() {
 		return
 	}
-	for ; n > 0 && l.ready() > 0; n-- {
+	most := q.may(l)
+	for ; n > 0; n-- {
 		switch {
 		case len(l.idle) > 0:
 			q.rouse(l.idle[len(l.idle)-1])
-		case l.sessions >= max(1, q.opt.LaneSessions(l.Name)):
+		case l.sessions >= most:
 			return
 		case q.place(l):
 			q.start(l)
@@ -86,6 +121,18 @@ func (q *Queue) staff(l *Lane, n int) {
 			return
 		}
 	}
+}
+
+// may returns how many sessions the policy lets l have, and notes since when
+// there are none.
+func (q *Queue) may(l *Lane) int {
+	n := q.opt.Policy.Sessions(l.Name)
+	if n > 0 {
+		l.idleSince = time.Time{}
+	} else if l.idleSince.IsZero() {
+		l.idleSince = q.clock.Now()
+	}
+	return n
 }
 
 // place reports whether there is a session for l. The last quarter is for
@@ -124,12 +171,12 @@ func (q *Queue) enqueue(l *Lane) {
 
 // rouse ends a session's wait: it looks for work and leaves if there is none.
 func (q *Queue) rouse(w *waiter) {
-	q.settle(w)
+	q.retire(w)
 	close(w.wake)
 }
 
-// settle takes w out of the lists of those that wait.
-func (q *Queue) settle(w *waiter) {
+// retire takes w out of the lists of those that wait.
+func (q *Queue) retire(w *waiter) {
 	delete(q.idle, w)
 	for i, x := range w.lane.idle {
 		if x == w {
@@ -156,12 +203,13 @@ func (q *Queue) ended(l *Lane) {
 	defer q.mu.Unlock()
 	q.sessions--
 	l.sessions--
+	l.leaving = max(l.leaving-1, 0)
 	for q.ctx != nil {
 		w := q.next()
 		if w == nil {
 			break
 		}
-		if w.ready() > 0 && w.sessions < max(1, q.opt.LaneSessions(w.Name)) {
+		if w.ready() > 0 && !w.limited() && w.sessions < q.may(w) {
 			q.start(w)
 			q.staff(w, w.ready()-1)
 		}
@@ -239,7 +287,7 @@ func (l *Lane) Take(ctx context.Context, limit int) []*Delivery {
 			waits = false
 		}
 		q.mu.Lock()
-		q.settle(w)
+		q.retire(w)
 		q.mu.Unlock()
 		if got, w = q.take(l, limit, waits); w == nil {
 			return got
@@ -251,47 +299,28 @@ func (l *Lane) Take(ctx context.Context, limit int) []*Delivery {
 func (q *Queue) take(l *Lane, limit int, wait bool) ([]*Delivery, *waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ctx == nil || q.yields(l) {
+	if q.ctx == nil {
 		return nil, nil
 	}
-	if got := l.pop(limit); got != nil {
+	may := q.may(l)
+	if l.sessions-l.leaving > may || q.yields(l) {
+		l.leaving++
+		return nil, nil
+	}
+	if got := q.pop(l, limit, q.clock.Now()); got != nil {
+		if l.sessions < may && l.ready() > 0 {
+			q.staff(l, 1) // a limit may have kept it from having more
+		}
 		return got, nil
 	}
 	if !wait || q.othersWait(l) {
+		l.leaving++
 		return nil, nil
 	}
 	w := &waiter{lane: l, wake: make(chan struct{})}
 	l.idle = append(l.idle, w)
 	q.idle[w] = struct{}{}
 	return nil, w
-}
-
-func (l *Lane) pop(limit int) []*Delivery {
-	from := &l.first
-	l.turn++
-	if len(l.first) == 0 || len(l.again) > 0 && l.turn%4 == 0 {
-		from = &l.again
-	}
-	list := *from
-	if len(list) == 0 {
-		return nil
-	}
-	n := 1
-	for n < limit && n < len(list) && list[0].shares(list[n]) {
-		n++
-	}
-	got := append([]*Delivery(nil), list[:n]...)
-	clear(list[:n]) // the array lives on with the rest
-	*from = list[n:]
-	if len(*from) == 0 {
-		*from = nil // let the array go
-	}
-	return got
-}
-
-// shares reports whether two deliveries can go in one SMTP transaction.
-func (d *Delivery) shares(o *Delivery) bool {
-	return d.MessageID == o.MessageID && d.Vars == "" && o.Vars == ""
 }
 
 // Wait blocks for d on the queue's clock or until ctx ends.

@@ -13,12 +13,19 @@ import (
 // million waiting rows as well.
 func TestPlan(t *testing.T) {
 	d := coretest.SQLite(t, fake())
-	for _, c := range []struct{ query, index string }{
-		{selDelivery + "WHERE node = 0 AND due <= 5 ORDER BY due, id LIMIT 10", "delivery_due"},
-		{selDelivery + "WHERE node = 0 AND lane = 'x' AND due <= 5 ORDER BY due, id LIMIT 10", "delivery_lane"},
-		{"SELECT MIN(lane) FROM delivery WHERE node = 0 AND lane > 'a'", "delivery_lane"},
-		{"SELECT MIN(due) FROM delivery WHERE node = 0 AND lane = 'a'", "delivery_lane"},
-		{"SELECT MIN(due) FROM delivery WHERE node = 0", "delivery_due"},
+	for _, c := range []struct {
+		query, index string
+		args         int
+	}{
+		{selDelivery + whereDue, "delivery_due", 2},
+		{selDelivery + whereDueIn, "delivery_lane", 5},
+		{selDelivery + whereOver, "delivery_deadline", 2},
+		{selDelivery + whereParked, "delivery_parked", 3},
+		{hops, "delivery_lane", 2},
+		{"SELECT MIN(due) FROM delivery WHERE node = 0", "delivery_due", 0},
+		{"UPDATE delivery SET node = 0 WHERE node = ? AND node <> 0", "delivery_node", 1},
+		{freeOrphansSQL, "delivery_node", 0},
+		{"SELECT id FROM delivery WHERE node = ? AND node <> 0", "delivery_node", 1},
 	} {
 		var plan []string
 		if err := d.Read(t.Context(), func(tx *db.Tx) error {
@@ -28,12 +35,12 @@ func TestPlan(t *testing.T) {
 				err := r.Scan(&id, &parent, &n, &step)
 				plan = append(plan, step)
 				return err
-			}, "EXPLAIN QUERY PLAN "+c.query)
+			}, "EXPLAIN QUERY PLAN "+c.query, make([]any, c.args)...)
 		}); err != nil {
 			t.Fatal(err)
 		}
 		got := strings.Join(plan, "; ")
-		if !strings.Contains(got, c.index) || strings.Contains(got, "TEMP B-TREE") {
+		if !strings.Contains(got, c.index) || strings.Contains(got, "TEMP B-TREE") || strings.Contains(got, "SCAN delivery USING INTEGER") || strings.HasSuffix(got, "SCAN delivery") {
 			t.Errorf("%s\nis planned as: %s", c.query, got)
 		}
 	}

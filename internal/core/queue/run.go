@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -9,13 +10,21 @@ import (
 // under way (their context is sessions, which the caller cancels when waiting
 // must end) and sets free what is still held. It is called once.
 func (q *Queue) Run(ctx, sessions context.Context, work Session) error {
+	finding, cut := context.WithCancel(sessions)
+	defer cut()
 	q.mu.Lock()
-	q.session, q.ctx = work, sessions
+	q.session, q.ctx, q.finding = work, sessions, finding
 	for _, l := range q.lanes {
 		q.staff(l, l.ready())
 	}
+	q.resolveNext()
 	q.mu.Unlock()
+	var loops sync.WaitGroup
+	loops.Go(func() { q.keep(ctx) })
+	loops.Go(func() { q.watch(ctx) })
 	q.loop(ctx)
+	cut()
+	loops.Wait()
 	return q.stop()
 }
 
@@ -59,16 +68,16 @@ func (q *Queue) expect(at int64) {
 // stop ends the sessions and returns what they did not begin.
 func (q *Queue) stop() error {
 	q.mu.Lock()
-	q.ctx, q.paused, q.hungry, q.wanting = nil, true, nil, nil
+	q.ctx, q.paused, q.hungry, q.wanting, q.asking = nil, true, nil, nil, nil
 	close(q.quit)
 	q.mu.Unlock()
 	q.wg.Wait()
 	q.mu.Lock()
-	var rest []*Delivery
-	for _, l := range q.lanes {
-		rest = append(append(rest, l.first...), l.again...)
-		l.first, l.again = nil, nil
+	for _, s := range q.off {
+		s.d.out = false
 	}
+	q.off = nil
+	rest := q.extract(func(*Delivery) bool { return true })
 	q.mu.Unlock()
 	return q.leave(context.Background(), rest)
 }

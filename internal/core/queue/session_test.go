@@ -16,7 +16,7 @@ import (
 // when there are no more, and all of them when there are more lanes than
 // sessions.
 func TestFairSessions(t *testing.T) {
-	r := newRig(t, coretest.SQLite(t, clock.System{}), Options{Sessions: 4, LaneSessions: func(string) int { return 4 }, Window: 10000})
+	r := newRig(t, coretest.SQLite(t, clock.System{}), Options{Sessions: 4, Policy: sessions(4), Window: 10000})
 	type turn struct {
 		lane string
 		done chan struct{}
@@ -90,7 +90,7 @@ func TestIdlePlace(t *testing.T) {
 // TestNoLostWork pushes work at the moment a session goes idle. The clock
 // stands still, so a session that missed it would wait for ever.
 func TestNoLostWork(t *testing.T) {
-	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 2, LaneSessions: func(string) int { return 2 }})
+	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 2, Policy: sessions(2)})
 	done := make(chan struct{}, 4)
 	r.run(func(ctx context.Context, l *Lane) {
 		for {
@@ -145,7 +145,7 @@ func TestLinger(t *testing.T) {
 // TestSessionsStay: a lane that would like more sessions than there is room for
 // keeps those it has, and their connections; it does not trade them for new ones.
 func TestSessionsStay(t *testing.T) {
-	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 4, LaneSessions: func(string) int { return 4 }})
+	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 4, Policy: sessions(4)})
 	var began atomic.Int64
 	done := make(chan string, 100)
 	work := r.all(func(d *Delivery) { done <- d.Lane })
@@ -168,7 +168,7 @@ func TestSessionsStay(t *testing.T) {
 // the sessions by turns, also those that wanted a second one before.
 func TestAllLanesAdvance(t *testing.T) {
 	const lanes, each = 9, 300
-	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 4, LaneSessions: func(string) int { return 20 }})
+	r := newRig(t, coretest.SQLite(t, fake()), Options{Sessions: 4, Policy: sessions(20)})
 	var mu sync.Mutex
 	done, total := map[string]int{}, 0
 	half := make(chan map[string]int, 1)

@@ -1,45 +1,76 @@
 package queue
 
 import (
-	"context"
 	"database/sql"
 
 	"postroad/internal/base/db"
 )
 
-var columns = []string{"id", "message_id", "domain_id", "recipient", "lane", "due", "deadline", "tries", "attempt", "node", "first_at", "vars", "signature", "last"}
+var columns = []string{"id", "message_id", "domain_id", "account_id", "recipient", "destination", "tag", "pool", "due", "was_due", "deadline",
+	"tries", "attempt", "node", "first_at", "vars", "signature", "last"}
 
-var insDelivery = &db.Insert{Table: "delivery", Columns: columns}
-var delDelivery = &db.Delete{Table: "delivery", Column: "id"}
+// insDelivery writes a new row, upsDelivery one that may be there already: what
+// is staged has to be complete, because a transaction that only stages rows may
+// be written down as those rows.
+var (
+	insDelivery = &db.Insert{Table: "delivery", Columns: columns}
+	upsDelivery = &db.Insert{Table: "delivery", Columns: columns, Suffix: `ON CONFLICT (id) DO UPDATE SET node = excluded.node,
+		due = excluded.due, was_due = excluded.was_due, deadline = excluded.deadline, tries = excluded.tries, attempt = excluded.attempt,
+		first_at = excluded.first_at, signature = excluded.signature, last = excluded.last`}
+	delDelivery = &db.Delete{Table: "delivery", Column: "id"}
+)
 
-func stage(tx *db.Tx, d *Delivery, node int64) {
-	tx.Stage(insDelivery, d.ID, d.MessageID, d.DomainID, d.Recipient, d.Lane, d.Due, d.Deadline,
-		int64(d.Tries), int64(d.Attempt), node, d.FirstAt, d.Vars, d.Signature, d.Last)
+// row is what a stored delivery has that may differ from the one in memory: the
+// transaction that writes it may be undone and tried again.
+type row struct {
+	node, due, wasDue int64
+	tries, attempt    int
 }
 
-// reschedule sets d free with one more outcome recorded. It leaves d as it is,
-// because the transaction may be tried again.
-func reschedule(tx *db.Tx, d *Delivery, due int64) error {
-	_, err := tx.Exec("UPDATE delivery SET node = 0, due = ?, tries = ?, attempt = 0, first_at = ?, signature = ?, last = ? WHERE id = ?",
-		due, int64(d.Tries+1), d.FirstAt, d.Signature, d.Last, d.ID)
-	return err
+// stage writes d. Statements run in the order in which a transaction first
+// stages them, so they are always named in the order in which one row can need
+// them: insert, update, delete.
+func stage(tx *db.Tx, ins *db.Insert, d *Delivery, r row) {
+	tx.Stage(insDelivery)
+	tx.Stage(ins, d.ID, d.MessageID, d.DomainID, d.AccountID, d.Recipient, d.Destination, d.Tag, d.Pool, r.due, r.wasDue, d.Deadline,
+		int64(r.tries), int64(r.attempt), r.node, d.FirstAt, d.Vars, d.Signature, d.Last)
 }
 
-const selDelivery = "SELECT id, message_id, domain_id, recipient, lane, due, deadline, tries, attempt, first_at, vars, signature, last FROM delivery "
+// remove stages the deletion of d, after anything else staged for it.
+func remove(tx *db.Tx, d *Delivery) {
+	tx.Stage(insDelivery)
+	tx.Stage(upsDelivery)
+	tx.StageDelete(delDelivery, d.ID)
+}
+
+const selDelivery = `SELECT id, message_id, domain_id, account_id, recipient, destination, tag, pool, due, was_due, deadline,
+	tries, attempt, first_at, vars, signature, last FROM delivery `
 
 func scanDelivery(r *sql.Rows) (*Delivery, error) {
 	d := &Delivery{}
-	return d, r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.Recipient, &d.Lane, &d.Due, &d.Deadline, &d.Tries, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
+	return d, r.Scan(&d.ID, &d.MessageID, &d.DomainID, &d.AccountID, &d.Recipient, &d.Destination, &d.Tag, &d.Pool, &d.Due, &d.wasDue,
+		&d.Deadline, &d.Tries, &d.Attempt, &d.FirstAt, &d.Vars, &d.Signature, &d.Last)
 }
+
+const (
+	whereDue   = "WHERE node = 0 AND due <= ? ORDER BY due, id LIMIT ?"
+	whereDueIn = "WHERE node = 0 AND destination = ? AND due <= ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
+	whereOver  = "WHERE node = 0 AND deadline < ? ORDER BY deadline LIMIT ?"
+)
 
 // due returns waiting deliveries in the order of their time.
 func due(tx *db.Tx, limit int) ([]*Delivery, error) {
-	return deliveries(tx, "WHERE node = 0 AND due <= ? ORDER BY due, id LIMIT ?"+tx.Dialect().SkipLocked(), tx.Now, limit)
+	return deliveries(tx, whereDue+tx.Dialect().SkipLocked(), tx.Now, limit)
 }
 
-// dueIn is due for one lane.
-func dueIn(tx *db.Tx, lane string, limit int) ([]*Delivery, error) {
-	return deliveries(tx, "WHERE node = 0 AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?"+tx.Dialect().SkipLocked(), lane, tx.Now, limit)
+// dueIn is due for one destination, after a place in its rows.
+func dueIn(tx *db.Tx, destination string, after spot, limit int) ([]*Delivery, error) {
+	return deliveries(tx, whereDueIn+tx.Dialect().SkipLocked(), destination, tx.Now, after.due, after.id, limit)
+}
+
+// over returns waiting deliveries whose deadline was before a time.
+func over(tx *db.Tx, before int64, limit int) ([]*Delivery, error) {
+	return deliveries(tx, whereOver+tx.Dialect().SkipLocked(), before, limit)
 }
 
 func deliveries(tx *db.Tx, where string, args ...any) (out []*Delivery, err error) {
@@ -51,38 +82,60 @@ func deliveries(tx *db.Tx, where string, args ...any) (out []*Delivery, err erro
 	return out, err
 }
 
-// eachLane calls fn for every lane with waiting rows and the time of the first.
-// It hops from lane to lane in the index, whatever number of rows each has.
-func eachLane(tx *db.Tx, fn func(name string, at int64)) error {
-	return tx.Each(func(r *sql.Rows) error {
+// hops finds each destination with waiting rows and the time of the first. It
+// hops from destination to destination in the index, whatever number of rows
+// each has.
+const hops = `WITH RECURSIVE l (destination) AS (
+		SELECT (SELECT MIN(destination) FROM delivery WHERE node = 0 AND destination > ?)
+		UNION ALL SELECT (SELECT MIN(d.destination) FROM delivery d WHERE d.node = 0 AND d.destination > l.destination) FROM l WHERE l.destination IS NOT NULL)
+	SELECT l.destination, (SELECT MIN(d.due) FROM delivery d WHERE d.node = 0 AND d.destination = l.destination) FROM l WHERE l.destination IS NOT NULL LIMIT ?`
+
+// eachDestination calls fn for destinations after one, until it returns false.
+func eachDestination(tx *db.Tx, after string, limit int, fn func(name string, at int64) bool) error {
+	rows, err := tx.Query(hops, after, limit)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
 		var name string
 		var at int64
-		err := r.Scan(&name, &at)
-		if err == nil {
-			fn(name, at)
+		if err := rows.Scan(&name, &at); err != nil {
+			return err
 		}
-		return err
-	}, `WITH RECURSIVE l (lane) AS (
-			SELECT (SELECT MIN(lane) FROM delivery WHERE node = 0)
-			UNION ALL SELECT (SELECT MIN(d.lane) FROM delivery d WHERE d.node = 0 AND d.lane > l.lane) FROM l WHERE l.lane IS NOT NULL)
-		SELECT l.lane, (SELECT MIN(d.due) FROM delivery d WHERE d.node = 0 AND d.lane = l.lane) FROM l WHERE l.lane IS NOT NULL`)
+		if !fn(name, at) {
+			return nil
+		}
+	}
+	return rows.Err()
 }
 
-// hold marks deliveries as held by node and counts the claim.
-func hold(tx *db.Tx, node int64, list []*Delivery) error {
+// inBatches calls fn with the ids of the list, as many at a time as a statement
+// should name.
+func inBatches(list []*Delivery, fn func(marks string, ids []any) error) error {
 	for len(list) > 0 {
 		n := min(len(list), 200)
-		args := []any{node}
-		for _, d := range list[:n] {
-			d.Attempt++
-			args = append(args, d.ID)
+		ids := make([]any, n)
+		for i, d := range list[:n] {
+			ids[i] = d.ID
 		}
-		if _, err := tx.Exec("UPDATE delivery SET node = ?, attempt = attempt + 1 WHERE id IN "+db.Marks(n), args...); err != nil {
+		if err := fn(db.Marks(n), ids); err != nil {
 			return err
 		}
 		list = list[n:]
 	}
 	return nil
+}
+
+// hold marks deliveries as held by node and counts the claim.
+func hold(tx *db.Tx, node int64, list []*Delivery) error {
+	for _, d := range list {
+		d.Attempt++
+	}
+	return inBatches(list, func(marks string, ids []any) error {
+		_, err := tx.Exec("UPDATE delivery SET node = ?, attempt = attempt + 1, was_due = 0 WHERE id IN "+marks, append([]any{node}, ids...)...)
+		return err
+	})
 }
 
 // earliest returns the due time of the first waiting delivery, 0 when there is
@@ -93,27 +146,20 @@ func earliest(tx *db.Tx) (int64, error) {
 	return at.Int64, err
 }
 
-// Counts is what the table holds, by state.
-type Counts struct {
-	Waiting, Due, Held int64
-	Oldest             int64 // microseconds; due time of the longest overdue, 0 when none
+const whereParked = "WHERE was_due <> 0 AND (destination, id) > (?, ?) ORDER BY destination, id LIMIT ?"
+
+// parked returns deliveries that a limit put off, after one of them; node is not
+// asked for, because what is held has been put off no more.
+func parked(tx *db.Tx, after *Delivery, limit int) ([]*Delivery, error) {
+	return deliveries(tx, whereParked, after.Destination, after.ID, limit)
 }
 
-// Counts reads the queue's size.
-func (q *Queue) Counts(ctx context.Context) (c Counts, err error) {
-	now := q.clock.Now().UnixMicro()
-	err = q.db.Read(ctx, func(tx *db.Tx) error {
-		var oldest sql.NullInt64
-		if err := tx.QueryRow("SELECT COUNT(*), MIN(due) FROM delivery WHERE node = 0 AND due <= ?", now).Scan(&c.Due, &oldest); err != nil {
-			return err
-		}
-		c.Oldest = oldest.Int64
-		if err := tx.QueryRow("SELECT COUNT(*) FROM delivery WHERE node = 0 AND due > ?", now).Scan(&c.Waiting); err != nil {
-			return err
-		}
-		return tx.QueryRow("SELECT COUNT(*) FROM delivery WHERE node <> 0").Scan(&c.Held)
+// unpark has deliveries that were put off wait for what they waited for before.
+func unpark(tx *db.Tx, list []*Delivery) error {
+	return inBatches(list, func(marks string, ids []any) error {
+		_, err := tx.Exec("UPDATE delivery SET due = was_due, was_due = 0 WHERE node = 0 AND was_due <> 0 AND id IN "+marks, ids...)
+		return err
 	})
-	return c, err
 }
 
 // OfMessage returns the unfinished deliveries of a message.

@@ -139,7 +139,7 @@ func (q *Queue) reconcile(ctx context.Context) error {
 				lost = append(lost, id)
 			}
 			return err
-		}, "SELECT id FROM delivery WHERE node = ?", q.node); err != nil {
+		}, "SELECT id FROM delivery WHERE node = ? AND node <> 0", q.node); err != nil {
 			return err
 		}
 		return free(tx, q.node, lost, false)
@@ -216,7 +216,7 @@ func others(tx *db.Tx, self int64) (out []node, err error) {
 // of the deliveries may be what ended the node. Tries are not: no outcome is
 // known.
 func bury(tx *db.Tx, id int64) error {
-	if _, err := tx.Exec("UPDATE delivery SET node = 0 WHERE node = ?", id); err != nil {
+	if _, err := tx.Exec("UPDATE delivery SET node = 0 WHERE node = ? AND node <> 0", id); err != nil {
 		return err
 	}
 	_, err := tx.Exec("DELETE FROM node WHERE id = ?", id)
@@ -226,6 +226,8 @@ func bury(tx *db.Tx, id int64) error {
 // freeOrphans frees rows that name a node that is gone: a program that was
 // ending wrote them after it had left.
 func freeOrphans(tx *db.Tx) error {
-	_, err := tx.Exec("UPDATE delivery SET node = 0 WHERE node <> 0 AND node NOT IN (SELECT id FROM node)")
+	_, err := tx.Exec(freeOrphansSQL)
 	return err
 }
+
+const freeOrphansSQL = "UPDATE delivery SET node = 0 WHERE node <> 0 AND node NOT IN (SELECT id FROM node)"

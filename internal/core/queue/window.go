@@ -1,10 +1,18 @@
 package queue
 
+import (
+	"cmp"
+	"slices"
+)
+
 // The window's room is shared by dynamic thresholds on what is free. From the
 // upper half a lane may take while it holds less than half of what is free
 // there, so that a lone busy lane gets a sixth of the window. From the lower
 // half each lane gets little, and less the less is free: thousands of lanes
 // that are stuck leave some room for the next one.
+//
+// Within a lane the last quarter is shared by the same rule among its flows,
+// so that a large job leaves room for the small ones that come after it.
 
 // room returns how many deliveries a lane may hold when held are in the window.
 func (q *Queue) room(held int) int {
@@ -17,76 +25,158 @@ func (q *Queue) room(held int) int {
 	return min(q.opt.LaneWindow, max((free-half)/2, basic))
 }
 
-// share returns how many more deliveries from the table the lane takes, at most
-// half of its room being for retries.
-func (q *Queue) share(l *Lane) int {
-	limit := q.room(len(q.mine))
-	return min(limit-l.held, max(1, limit/2)-l.retries)
-}
-
-// takes reports whether there is room for d.
-func (q *Queue) takes(l *Lane, d *Delivery) bool {
-	if d.retry {
-		return q.share(l) > 0
+// hasRoom reports whether l may hold one more of what it holds limit at most.
+// Retries get at most half of it, and what comes from the table leaves an eighth
+// to what is accepted now.
+func (l *Lane) hasRoom(limit int, retry, stored bool) bool {
+	if retry && l.retries >= max(1, limit/2) {
+		return false
 	}
-	return l.held < q.room(len(q.mine))
+	if stored {
+		limit -= limit / 8
+	}
+	return l.held < limit
 }
 
-// reserve takes room in the window for d.
-func (q *Queue) reserve(d *Delivery) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	d.retry = d.Tries > 0
+// fits reports whether the flow may hold one more of the limit of its lane.
+func (f *flow) fits(limit int) bool {
+	held := f.key.lane.held
+	return held < limit-limit/4 || f.held < max(1, (limit-held)/8)
+}
+
+// verdict is what becomes of a delivery that is due.
+type verdict uint8
+
+const (
+	admitted verdict = iota // it holds room in the window
+	refused                 // there is none
+	barred                  // it may not go for long
+)
+
+// admit takes room in the window for d, whose Lane is set. stored means that d
+// comes from the table. For what is barred it returns until when.
+func (q *Queue) admit(d *Delivery, stored bool) (verdict, int64) {
 	if q.paused {
-		return false
+		return refused, 0
 	}
-	l := q.lane(d.Lane)
-	if !q.takes(l, d) {
-		l.starved = true
-		q.starved = q.starved || len(q.mine) >= q.opt.Window
-		q.tidy(l)
-		return false
+	if stored {
+		if _, held := q.mine[d.ID]; held { // its return to the table is not noticed yet
+			return refused, 0
+		}
 	}
-	q.mine[d.ID] = struct{}{}
+	if until, no := q.bar(d); no {
+		return barred, until
+	}
+	d.retry = d.Tries > 0
+	l := q.lane(d)
+	limit := q.room(len(q.mine))
+	if !l.hasRoom(limit, d.retry, stored) {
+		q.miss(l, d)
+		return refused, 0
+	}
+	f := q.flow(l, d)
+	if !f.fits(limit) {
+		q.miss(l, d)
+		q.forget(f)
+		return refused, 0
+	}
+	q.hold(d, f)
+	return admitted, 0
+}
+
+// hold enters d in the window.
+func (q *Queue) hold(d *Delivery, f *flow) {
+	q.mine[d.ID] = d
+	d.place, d.out = f, true
+	f.held++
+	f.large = f.large || d.group > smallJob
+	l := f.key.lane
 	l.held++
 	if d.retry {
 		l.retries++
 	}
-	return true
 }
+
+// miss notes that d found no room in l.
+func (q *Queue) miss(l *Lane, d *Delivery) {
+	q.starved = q.starved || len(q.mine) >= q.opt.Window
+	if l.held == 0 { // nothing of it will be released
+		q.tidy(l)
+		return
+	}
+	l.starved = true
+	q.full[l] = struct{}{}
+	if l.missed == nil {
+		l.missed = map[string]struct{}{}
+	}
+	if len(l.missed) < maxMissed {
+		l.missed[d.Destination] = struct{}{}
+	}
+}
+
+// maxMissed bounds the destinations a lane remembers; others are found by
+// looking through the table.
+const maxMissed = 10000
 
 // release gives the room of d back. A delivery that is not held is ignored.
 func (q *Queue) release(d *Delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, held := q.mine[d.ID]; !held {
+	q.drop(d)
+}
+
+func (q *Queue) drop(d *Delivery) {
+	held := q.mine[d.ID]
+	if held == nil {
 		return
 	}
 	delete(q.mine, d.ID)
-	l := q.lanes[d.Lane]
-	l.held--
-	if d.retry {
-		l.retries--
+	f := held.place
+	if f == nil { // held beside the lanes
+		return
 	}
+	l := f.key.lane
+	q.unplace(held)
+	q.forget(f)
 	if q.relieved(l) {
 		q.Wake()
 	}
 	q.tidy(l)
 }
 
+// unplace takes d off the accounts of its lane and flow.
+func (q *Queue) unplace(d *Delivery) {
+	f := d.place
+	d.place = nil
+	f.held--
+	l := f.key.lane
+	l.held--
+	if d.retry {
+		l.retries--
+	}
+}
+
 // relieved reports whether there is room again, enough to be worth a look at
 // the table, for something that found none.
 func (q *Queue) relieved(l *Lane) bool {
-	held := len(q.mine)
 	yes := false
-	if q.starved && q.opt.Window-held >= max(1, q.opt.Window/16) {
+	if q.starved && q.opt.Window-len(q.mine) >= max(1, q.opt.Window/16) {
 		q.starved, yes = false, true
 	}
-	if l.starved && l.held <= q.room(held)/4 {
-		l.starved, yes = false, true
-		q.roomy[l.Name] = struct{}{}
+	if l.starved && l.held <= q.room(len(q.mine))/4 {
+		yes = true
+		q.sated(l)
 	}
 	return yes
+}
+
+// sated has the loader look for what found no room in l.
+func (q *Queue) sated(l *Lane) {
+	for name := range l.missed {
+		q.roomy[name] = struct{}{}
+	}
+	l.starved, l.missed = false, nil
+	delete(q.full, l)
 }
 
 // unclaim gives back the room of deliveries whose claim was not committed.
@@ -101,32 +191,84 @@ func (q *Queue) unclaim(list []*Delivery) {
 	q.mu.Unlock()
 }
 
-// tidy forgets a lane without deliveries and sessions.
-func (q *Queue) tidy(l *Lane) {
-	if l.held == 0 && l.sessions == 0 {
-		delete(q.lanes, l.Name)
+// lane returns the lane of d, or what stands for its destination until the lane
+// is known.
+func (q *Queue) lane(d *Delivery) *Lane {
+	name, unknown := d.Lane, false
+	if name == "" {
+		name, unknown = routeKey(d), true
 	}
+	l := q.lanes[name]
+	if l == nil {
+		l = &Lane{Name: name, q: q, unknown: unknown}
+		q.lanes[name] = l
+	}
+	return l
 }
 
-// withdraw takes what no session has begun of a domain out of the lanes. It
-// stays held until release.
-func (q *Queue) withdraw(domainID int64) (out []*Delivery) {
+// tidy forgets a lane without deliveries and sessions.
+func (q *Queue) tidy(l *Lane) {
+	if l.held > 0 || l.sessions > 0 || l.asked {
+		return
+	}
+	if l.starved {
+		q.sated(l)
+	}
+	delete(q.lanes, l.Name)
+	q.current(&l.first) // unlinks flows that have nothing left
+	q.current(&l.again)
+	for _, f := range l.stuck {
+		f.stuck = false
+		q.forget(f)
+	}
+	l.stuck = nil
+}
+
+// withdraw takes what no session has begun and the function picks out of the
+// lanes. It stays held until release.
+func (q *Queue) withdraw(pick func(*Delivery) bool) []*Delivery {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, l := range q.lanes {
-		for _, list := range []*[]*Delivery{&l.first, &l.again} {
-			rest := (*list)[:0:0]
-			for _, d := range *list {
-				if d.DomainID == domainID {
-					out = append(out, d)
-				} else {
-					rest = append(rest, d)
-				}
-			}
-			*list = rest
+	return q.extract(pick)
+}
+
+func (q *Queue) extract(pick func(*Delivery) bool) (out []*Delivery) {
+	touched := map[*flow]struct{}{}
+	asking := map[*Lane]struct{}{}
+	for _, d := range q.mine {
+		if d.out || !pick(d) {
+			continue
+		}
+		d.out = true
+		out = append(out, d)
+		if l := d.place.key.lane; l.unknown {
+			asking[l] = struct{}{}
+		} else {
+			touched[d.place] = struct{}{}
 		}
 	}
+	for f := range touched {
+		n := f.len()
+		f.list, f.head = staying(f.list[f.head:]), 0
+		if !f.stuck {
+			f.key.lane.schedule(f.key.retry).n -= n - f.len()
+		}
+	}
+	for l := range asking {
+		l.pending = staying(l.pending)
+	}
+	slices.SortFunc(out, func(a, b *Delivery) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+// staying returns those that were not taken out, in a new array.
+func staying(list []*Delivery) (rest []*Delivery) {
+	for _, d := range list {
+		if !d.out {
+			rest = append(rest, d)
+		}
+	}
+	return rest
 }
 
 // holds reports whether the delivery is in the window.

@@ -60,7 +60,7 @@ func TestWindow(t *testing.T) {
 // there are and however much waits for them.
 func TestIsolation(t *testing.T) {
 	coretest.Each(t, clock.System{}, func(t *testing.T, d *db.DB) {
-		r := newRig(t, d, Options{Window: 400, Sessions: 200, LaneSessions: func(string) int { return 2 }})
+		r := newRig(t, d, Options{Window: 400, Sessions: 200, Policy: sessions(2)})
 		var list []*Delivery
 		for i := range 30 {
 			list = append(list, r.make(fmt.Sprintf("dead%d.test", i), 100)...)
@@ -106,7 +106,7 @@ func TestIsolation(t *testing.T) {
 // is taken next.
 func TestRetryStorm(t *testing.T) {
 	d := coretest.SQLite(t, clock.System{})
-	r := newRig(t, d, Options{Window: 1000, LaneSessions: func(string) int { return 1 }})
+	r := newRig(t, d, Options{Window: 1000, Policy: sessions(1)})
 	storm := r.make("x.test", 20000)
 	for _, d := range storm {
 		d.Tries = 1
@@ -154,13 +154,14 @@ func TestPriority(t *testing.T) {
 	r := newRig(t, coretest.SQLite(t, fake()), Options{})
 	list := r.make("a.test", 40)
 	for i, d := range list {
-		d.retry = i%2 == 0
+		if i%2 == 0 {
+			d.Tries = 1
+		}
 	}
-	r.push(list)
-	l := r.lanes["a.test"]
+	r.offer(list)
 	order := ""
 	for range 24 {
-		if l.pop(1)[0].retry {
+		if r.next("a.test", 1)[0].retry {
 			order += "r"
 		} else {
 			order += "n"
@@ -182,10 +183,10 @@ func TestTogether(t *testing.T) {
 	for _, d := range list[5:8] {
 		d.MessageID, d.Vars = 2, "{}"
 	}
-	r.push(list)
+	r.offer(list)
 	var sizes []int
 	for {
-		got := r.lanes["a.test"].pop(3)
+		got := r.next("a.test", 3)
 		if got == nil {
 			break
 		}
@@ -199,28 +200,30 @@ func TestTogether(t *testing.T) {
 // TestShares checks the dynamic threshold.
 func TestShares(t *testing.T) {
 	r := newRig(t, coretest.SQLite(t, fake()), Options{Window: 1000})
-	fill := func(lane string) (n int) {
-		for r.reserve(&Delivery{ID: r.ids.Next(), Lane: lane}) {
-			n++
+	fill := func(lane string, tries int) (n int) {
+		for missed := 0; missed < 2; { // a flow for each, so that no flow is the limit
+			id := r.ids.Next()
+			if r.reserve(&Delivery{ID: id, Destination: lane, DomainID: id, Tries: tries}) {
+				n++
+			} else {
+				missed++
+			}
 		}
 		return n
 	}
-	if n := fill("first"); n != 166 {
+	if n := fill("first", 0); n != 166 {
 		t.Errorf("a lone lane gets %d of 1000", n)
 	}
 	last := 166
 	for i := range 200 {
-		n := fill(fmt.Sprint("lane", i))
+		n := fill(fmt.Sprint("lane", i), 0)
 		if n > last || n == 0 {
 			t.Errorf("lane %d gets %d after %d", i, n, last)
 		}
 		last = n
 	}
-	retries := 0
-	for r.reserve(&Delivery{ID: r.ids.Next(), Lane: "retries", Tries: 1}) {
-		retries++
-	}
-	if fresh := fill("retries"); retries == 0 || fresh < retries-1 {
+	retries := fill("retries", 1)
+	if fresh := fill("retries", 0); retries == 0 || fresh < retries-1 {
 		t.Errorf("%d retries leave room for %d", retries, fresh)
 	}
 	if r.Depth().Held > 1000 {

@@ -215,13 +215,18 @@ func (c *call) wrote(n int64, err error) {
 	}
 }
 
-// flusher sends each piece at once.
+// flusher sends each piece at once. A live stream lasts longer than the server's
+// limit for answers, so that each piece has its own.
 type flusher struct {
 	w  io.Writer
 	rc *http.ResponseController
 }
 
+// pieceLimit is how long a reader of a live stream may take for one piece.
+const pieceLimit = time.Minute
+
 func (f flusher) Write(p []byte) (int, error) {
+	_ = f.rc.SetWriteDeadline(time.Now().Add(pieceLimit)) // a writer without deadlines needs none
 	n, err := f.w.Write(p)
 	if err == nil {
 		err = f.rc.Flush()

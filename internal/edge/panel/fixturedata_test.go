@@ -138,7 +138,7 @@ func fixtureDomains(now time.Time) []Domain {
 }
 
 func fixtureSystem(now time.Time) System {
-	return System{Revision: "8f2a1c0", Started: now.Add(-26 * time.Hour), Hostname: "mail.example.com", DataDir: "/var/lib/postroad", Database: "SQLite 3.50.4", DataSize: 1_240_000_000,
+	return System{Revision: "8f2a1c0", Started: now.Add(-26 * time.Hour), Hostname: "mail.example.com", DataDir: "/var/lib/postroad", Database: "SQLite 3.50.4", Signing: "avx512-ifma", DataSize: 1_240_000_000,
 		DiskFree: 61_000_000_000, DiskTotal: 80_000_000_000,
 		Listeners: []Listener{{"HTTP API and panel", "0.0.0.0:8025", "none"}, {"HTTPS API and panel", "0.0.0.0:8026", "implicit"}, {"SMTP submission", "0.0.0.0:587", "STARTTLS"}, {"SMTP, incoming mail", "0.0.0.0:25", "STARTTLS"}},
 		Settings: []Setting{{"hostname", "mail.example.com", "file /etc/postroad.toml:3", false}, {"smtp.max_size", "26214400", "default", false},

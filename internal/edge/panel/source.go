@@ -288,6 +288,7 @@ type System struct {
 	Hostname  string
 	DataDir   string
 	Database  string // "SQLite 3.50, 12 MB"
+	Signing   string // what makes RSA signatures: "avx512-ifma"
 	DataSize  int64  // octets used by the data directory
 	DiskFree  int64  // octets, 0 if unknown
 	DiskTotal int64

@@ -70,7 +70,7 @@ func start(t *testing.T, open bool, trusted ...netip.Prefix) *door {
 	q, err := queue.New(ctx, d, source, log, queue.Options{})
 	must(t, err)
 	messages := message.New(message.Config{DB: d, IDs: source, Blobs: blobs, Events: events, Queue: q, Domains: domains, Logger: log,
-		MaxBytes: 1 << 20, Retention: time.Hour, GiveUp: time.Hour, APIBase: "http://mail.test", Lane: strings.ToLower, Dev: open})
+		MaxBytes: 1 << 20, Retention: time.Hour, GiveUp: time.Hour, APIBase: "http://mail.test", Dev: open})
 	cert, err := certs.SelfSigned("mx.test")
 	must(t, err)
 	srv := &smtp.Server{Config: smtp.Config{Hostname: "mx.test", TLS: &tls.Config{Certificates: []tls.Certificate{*cert}},

@@ -100,13 +100,19 @@ CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 -- Deliveries: one row per recipient that is not finished. node is 0 while the
 -- row waits and names the running program that holds it otherwise. tries are
 -- the attempts with a recorded outcome, attempt the claims since the last one.
+-- was_due is when the row was due before a limit put it off, 0 when none did.
+-- Indexes on waiting rows only cost nothing for what goes straight through.
 CREATE TABLE delivery (
 	id          $KEY,
 	message_id  BIGINT NOT NULL,
 	domain_id   BIGINT NOT NULL,
+	account_id  TEXT NOT NULL,
 	recipient   TEXT NOT NULL,
-	lane        TEXT NOT NULL,
+	destination TEXT NOT NULL,
+	tag         TEXT NOT NULL,
+	pool        TEXT NOT NULL,
 	due         BIGINT NOT NULL,
+	was_due     BIGINT NOT NULL,
 	deadline    BIGINT NOT NULL,
 	tries       BIGINT NOT NULL,
 	attempt     BIGINT NOT NULL,
@@ -117,7 +123,9 @@ CREATE TABLE delivery (
 	last        TEXT NOT NULL
 );
 CREATE INDEX delivery_due ON delivery (due) WHERE node = 0;
-CREATE INDEX delivery_lane ON delivery (lane, due) WHERE node = 0;
+CREATE INDEX delivery_lane ON delivery (destination, due) WHERE node = 0;
+CREATE INDEX delivery_deadline ON delivery (deadline) WHERE node = 0;
+CREATE INDEX delivery_parked ON delivery (destination, id) WHERE was_due <> 0;
 CREATE INDEX delivery_node ON delivery (node) WHERE node <> 0;
 CREATE INDEX delivery_message ON delivery (message_id);
 CREATE TABLE node (
@@ -196,3 +204,54 @@ CREATE TABLE webhook_attempt (
 	next_at     BIGINT NOT NULL
 );
 CREATE INDEX webhook_attempt_call ON webhook_attempt (call_id, number);
+
+-- Other mail servers: the MTA-STS policies of domains mail went to (times in
+-- microseconds), and how TLS went, counted by day (of its first microsecond)
+-- for reports. digest stands for all columns but sessions.
+CREATE TABLE mta_sts (
+	domain      $CTEXT PRIMARY KEY,
+	policy_id   TEXT NOT NULL,
+	policy      TEXT NOT NULL,
+	fetched_at  BIGINT NOT NULL,
+	expires_at  BIGINT NOT NULL,
+	refresh_at  BIGINT NOT NULL,
+	used_at     BIGINT NOT NULL
+);
+CREATE INDEX mta_sts_refresh ON mta_sts (refresh_at);
+CREATE TABLE tls_result (
+	day          BIGINT NOT NULL,
+	digest       TEXT NOT NULL,
+	domain       $CTEXT NOT NULL,
+	policy_type  TEXT NOT NULL,
+	policy       TEXT NOT NULL,
+	result       TEXT NOT NULL,
+	sending_ip   TEXT NOT NULL,
+	mx           TEXT NOT NULL,
+	receiving_ip TEXT NOT NULL,
+	reason       TEXT NOT NULL,
+	sessions     BIGINT NOT NULL,
+	PRIMARY KEY (day, digest)
+);
+
+-- Rules about lanes and senders: limits, pauses, other ways. origin says who
+-- made one: an operator (admin) or the program itself (auto). step is how often
+-- in a row the program had to make it. Rates are rate_count per rate_period
+-- seconds; 0 in any limit means that the rule does not set it.
+CREATE TABLE shaping_rule (
+	id             $KEY,
+	scope          TEXT NOT NULL,
+	match          TEXT NOT NULL,
+	kind           TEXT NOT NULL,
+	sessions       BIGINT NOT NULL,
+	per_connection BIGINT NOT NULL,
+	rate_count     BIGINT NOT NULL,
+	rate_period    BIGINT NOT NULL,
+	target         TEXT NOT NULL,
+	reason         TEXT NOT NULL,
+	origin         TEXT NOT NULL,
+	step           BIGINT NOT NULL,
+	created_by     TEXT NOT NULL,
+	created_at     BIGINT NOT NULL,
+	expires_at     BIGINT NOT NULL,
+	UNIQUE (scope, match, kind, origin)
+);
