@@ -37,28 +37,6 @@ func TestTreeHoldsItself(t *testing.T) {
 	}
 }
 
-// TestLedger checks what the kill rig's verdict rests on.
-func TestLedger(t *testing.T) {
-	l := newLedger()
-	arrive := func(rig, id string) { l.arrive(received{RigID: rig, MessageID: id}) }
-	l.ack("rig-0", "a")
-	l.ack("rig-1", "b")
-	l.ack("rig-2", "c")
-	l.ack("rig-2", "d") // a key that was taken twice
-	arrive("rig-0", "a")
-	arrive("rig-0", "a")
-	arrive("rig-1", "other")
-	arrive("rig-2", "c")
-	arrive("rig-2", "d")
-	if got := l.missing(); len(got) != 1 || got[0] != "rig-1 b" {
-		t.Errorf("missing = %q", got)
-	}
-	duplicates, twice := l.repeats()
-	if duplicates != 1 || len(twice) != 1 || twice[0] != "rig-2" || len(l.conflict) != 1 {
-		t.Errorf("duplicates = %d, twice = %q, conflict = %q", duplicates, twice, l.conflict)
-	}
-}
-
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
 		list []float64

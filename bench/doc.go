@@ -1,5 +1,5 @@
 // Command bench measures Postroad beside other mail servers on the same
-// machine, and kills it under load to see whether it loses mail.
+// machine.
 //
 // Every subcommand starts what it measures itself, in a directory of its own
 // that is removed at the end, and talks to it over the loopback only. The load
@@ -16,7 +16,7 @@
 // mail that was taken and did not arrive, arrived twice, or was not signed as
 // it should be.
 //
-//	bench all          everything below but kill, printed and written as JSON lines
+//	bench all          everything below, printed and written as JSON lines
 //	bench loopback     load tool to sink, syncs of the disk: what bounds the rest
 //	bench sign         RSA signatures per core: Go, Postroad's choice, OpenSSL
 //	bench e2e          load -> system under test -> sink, the systems in turn
@@ -26,7 +26,6 @@
 //	bench latency      mail to other destinations while one gets all it can
 //	bench deep         a queue of many deferred deliveries: memory, disk, start
 //	bench memory       resident memory over many messages
-//	bench kill         kill -9 under load; exits 1 when mail was lost or sent twice too often
 //	bench fetch        get the other products, for a run without network
 //	bench load         load on a server that runs already
 //	bench sink         an SMTP sink that counts

@@ -21,7 +21,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"all", "everything but kill one after the other", defineAll},
+		{"all", "everything one after the other", defineAll},
 		{kindBare, "acceptance over HTTP against a bare handler", defineBare},
 		{"e2e", "load through Postroad and its peers to a sink", defineE2E},
 		{kindLoopback, "load tool to sink, and syncs of the disk: what bounds the rest", defineLoopback},
@@ -31,7 +31,6 @@ func commands() []command {
 		{kindDeep, "a queue of many deferred deliveries", defineDeep},
 		{kindLatency, "waiting of mail to other destinations under full load", defineLatency},
 		{"memory", "resident memory over many messages", defineMemory},
-		{"kill", "kill -9 under load, then count what was lost and sent twice", defineKill},
 		{"fetch", "get the products to compare with", defineFetch},
 		{"load", "load on a server that runs already", defineLoad},
 		{"sink", "an SMTP sink that counts", defineSink},

@@ -177,15 +177,6 @@ func (s *server) createDomain(ctx context.Context) error {
 	return s.call(req, nil)
 }
 
-// get reads a JSON answer of the API.
-func (s *server) get(ctx context.Context, address string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
-	return s.call(req, into)
-}
-
 func (s *server) call(req *http.Request, into any) error {
 	return s.callWith(http.DefaultClient, req, into)
 }
@@ -260,37 +251,4 @@ func sumMetrics(text string, names []string) (int, error) {
 		}
 	}
 	return sum, nil
-}
-
-// eventPage is what the rig reads of GET /v3/{domain}/events.
-type eventPage struct {
-	Items []struct {
-		Message struct {
-			Headers struct {
-				MessageID string `json:"message-id"`
-			} `json:"headers"`
-		} `json:"message"`
-	} `json:"items"`
-	Paging struct {
-		Next string `json:"next"`
-	} `json:"paging"`
-}
-
-// eventIDs counts the events of a type per Message-Id.
-func (s *server) eventIDs(ctx context.Context, kind string) (map[string]int, error) {
-	out := map[string]int{}
-	next := "http://" + s.http + "/v3/" + sender + "/events?limit=300&pretty=no&event=" + kind
-	for {
-		var p eventPage
-		if err := s.get(ctx, next, &p); err != nil {
-			return nil, err
-		}
-		if len(p.Items) == 0 {
-			return out, nil
-		}
-		for _, item := range p.Items {
-			out[item.Message.Headers.MessageID]++
-		}
-		next = p.Paging.Next
-	}
 }

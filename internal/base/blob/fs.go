@@ -6,8 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
+
+	"postroad/internal/base/disk"
 )
 
 // FS is what the store needs of a file system. The operating system's is the
@@ -51,24 +52,7 @@ type osFS struct{}
 
 type osFile struct{ *os.File }
 
-func (osFS) MkdirAll(dir string) error {
-	var parents []string // of directories that do not exist yet
-	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
-		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
-			break
-		}
-		parents = append(parents, filepath.Dir(at))
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	for _, p := range parents {
-		if err := syncDir(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (osFS) MkdirAll(dir string) error { return disk.MkdirAll(dir, 0o700) }
 
 func (osFS) List(dir string) ([]fs.FileInfo, error) {
 	entries, err := os.ReadDir(dir)
@@ -111,7 +95,7 @@ func (osFS) Open(name string, write bool) (File, error) {
 
 func (osFS) Remove(name string) error { return os.Remove(name) }
 
-func (osFS) SyncDir(dir string) error { return syncDir(dir) }
+func (osFS) SyncDir(dir string) error { return disk.SyncDir(dir) }
 
 func (osFS) Lock(name string) (io.Closer, error) { return lockFile(name) }
 

@@ -46,7 +46,3 @@ func openSharing(name string, share uint32) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(h), name), nil
 }
-
-// syncDir does nothing: NTFS journals directory entries, and a directory handle
-// cannot be flushed.
-func syncDir(string) error { return nil }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // WriteFile writes a file so that readers see the old or the new text, also after
@@ -52,11 +53,35 @@ func writeTemporary(path string, text []byte, mode os.FileMode) (name string, er
 	return f.Name(), nil
 }
 
-// SyncDir makes the entries of a directory durable.
+// SyncDir makes the entries of a directory durable. On Windows it does nothing:
+// NTFS journals them, and a directory cannot be flushed.
 func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// MkdirAll makes a directory and its parents, each of them durable.
+func MkdirAll(dir string, mode os.FileMode) error {
+	var parents []string // of directories that do not exist yet
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		parents = append(parents, filepath.Dir(at))
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := SyncDir(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
