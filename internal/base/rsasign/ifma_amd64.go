@@ -58,33 +58,26 @@ type public struct {
 // pointers.
 type scratch struct {
 	table [1 << windowBits]pair
-	acc   [2]pair // the second one and masks belong to window
-	masks [64]uint64
+	acc   [4]pair // the accumulator, then what pick and window overwrite
 	low   pair
 	high  pair
 	s, y  [publicLanes]uint64
 }
 
-// newIFMA prepares priv, which has two primes. It returns ErrUnavailable for a key
-// of another size.
+// newIFMA prepares priv, which is valid, has two primes and is precomputed. It
+// returns ErrUnavailable for a key of another size.
 func newIFMA(priv *rsa.PrivateKey) (signer, error) {
-	p, q := priv.Primes[0], priv.Primes[1]
+	p, q, pre := priv.Primes[0], priv.Primes[1], &priv.Precomputed
 	if p.BitLen() != 1024 || q.BitLen() != 1024 || priv.N.BitLen() != 2048 ||
 		p.Bit(0) == 0 || q.Bit(0) == 0 || priv.N.Bit(0) == 0 || priv.E < 3 {
 		return nil, ErrUnavailable
-	}
-	pre := priv.Precomputed
-	if pre.Dp == nil || pre.Dq == nil || pre.Qinv == nil {
-		own := rsa.PrivateKey{PublicKey: priv.PublicKey, D: priv.D, Primes: priv.Primes}
-		own.Precompute()
-		pre = own.Precomputed
 	}
 	for _, x := range []*big.Int{pre.Dp, pre.Dq, pre.Qinv} {
 		if x == nil || x.Sign() < 0 || x.BitLen() > 1024 {
 			return nil, ErrUnavailable
 		}
 	}
-	k := &ifma{private: newPrivate(p, q, &pre), public: newPublic(&priv.PublicKey)}
+	k := &ifma{private: newPrivate(p, q, pre), public: newPublic(&priv.PublicKey)}
 	k.scratch.New = func() any { return new(scratch) }
 	return k, nil
 }

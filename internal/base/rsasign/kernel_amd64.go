@@ -4,7 +4,10 @@ package rsasign
 
 // The kernels read and write digits of 52 bits; see kernel_amd64.s. A pair is
 // 2*pairLanes words, the number modulo p first; a public number is publicLanes
-// words. modulus points to tables as laid out by appendTables.
+// words. modulus points to tables as laid out by setForms; those of q follow those of
+// p. Factors are below 2^54 times the modulus, and so are results (modulus_amd64.go).
+// dst may be a or b. A call takes about a microsecond at most, during which
+// the goroutine cannot be preempted.
 
 // mulPair sets dst to a*b/2^1092 modulo each of two moduli.
 //

@@ -19,14 +19,16 @@
 // dropping them and adding quotient*(n*f+1)/2^(52k).
 //
 // Lanes stay below 2^60 (a lane collects at most 4 products per digit of b) and are
-// brought down to 52 bits once, at the end. There is no branch and no address that
-// depends on an operand.
+// brought down to 52 bits once, at the end. The bounds are proved in modulus_amd64.go.
+// There is no branch and no address that depends on an operand.
 //
 // Masks: K1 lane 0; K2, K3 all but the highest one, two lanes; K4, K5 all but the
 // lowest one, two lanes; K6, K7 scratch. Z0-Z5 accumulators; Z6-Z23 multiplicands, each
 // beside itself moved up; Z24, Z25 sums for the lowest lanes; Z26, Z27 quotient digits;
-// Z28 carry; Z29, Z31 digits of the multiplier; Z30 ones. BX points to the modulus tables, SI to the
-// multiplier (moved on), CX counts steps, AX, DX, R10, R11 scratch.
+// Z28 carry; Z29, Z31 digits of the multiplier; Z30 ones. BX points to the modulus
+// tables, SI to the multiplier (moved on), CX counts steps, AX, DX, R10, R11 scratch.
+// R14 and R15 are not used; X15 is restored by Go's wrapper around assembly. All
+// instructions are of AVX512F and AVX512IFMA, on whole registers.
 
 // multiplyPair: a = a*b/2^1092 for two moduli. a: Z6-Z8 for p, Z15-Z17 for q.
 TEXT multiplyPair<>(SB), NOSPLIT, $0-0
@@ -181,8 +183,8 @@ multiplyPairTwo:
 	DECQ CX
 	JNZ multiplyPairTwo
 
-	// the last digit of b is alone, so that the result is 52 and not 104 bits longer
-	// than the modulus
+	// the last digit of b is alone and the last step drops one digit, so that the result
+	// is 54 and not 106 bits longer than the modulus
 
 	// quotient digits: the lowest lanes themselves, each with the carry of the one below
 	VPBROADCASTQ X0, Z26
@@ -543,8 +545,8 @@ multiplyPublicTwo:
 	DECQ CX
 	JNZ multiplyPublicTwo
 
-	// the last digit of b is alone, so that the result is 52 and not 104 bits longer
-	// than the modulus
+	// the last digit of b is alone and the last step drops one digit, so that the result
+	// is 54 and not 106 bits longer than the modulus
 
 	// quotient digits: the lowest lanes themselves, each with the carry of the one below
 	VPBROADCASTQ X0, Z26
@@ -741,11 +743,11 @@ multiplyPublicTwo:
 
 // pickPair stores the entries number Z24 (for p) and Z25 (for q), broadcast, of the
 // table at R9 to the pair at SI, behind which 512 octets are scratch. All 32 entries
-// are read; all ones or zeros, computed first, keep or drop each. Uses Z0-Z5, R11, CX, K6.
+// are read; all ones or zeros, computed first, keep or drop each. Uses Z0-Z5, DI, CX, K6.
 TEXT pickPair<>(SB), NOSPLIT, $0-0
 
-	// R11: 32 pairs of masks; Z0: the numbers of eight entries, p and q side by side
-	LEAQ 384(SI), R11
+	// DI: 32 pairs of masks; Z0: the numbers of eight entries, p and q side by side
+	LEAQ 384(SI), DI
 	MOVL $0xaa, CX
 	KMOVW CX, K6
 	VPBLENDMQ Z25, Z24, K6, Z24
@@ -754,35 +756,35 @@ TEXT pickPair<>(SB), NOSPLIT, $0-0
 	VPADDQ Z1, Z1, Z1
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 0(R11)
+	VMOVDQU64 Z2, 0(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 64(R11)
+	VMOVDQU64 Z2, 64(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 128(R11)
+	VMOVDQU64 Z2, 128(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 192(R11)
+	VMOVDQU64 Z2, 192(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 256(R11)
+	VMOVDQU64 Z2, 256(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 320(R11)
+	VMOVDQU64 Z2, 320(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 384(R11)
+	VMOVDQU64 Z2, 384(DI)
 	VPADDQ Z1, Z0, Z0
 	VPCMPEQQ Z24, Z0, K6
 	VPTERNLOGQ.Z $0xff, Z2, Z2, K6, Z2
-	VMOVDQU64 Z2, 448(R11)
+	VMOVDQU64 Z2, 448(DI)
 	VPADDQ Z1, Z0, Z0
 	VPXORQ Z0, Z0, Z0
 	VPXORQ Z1, Z1, Z1
@@ -793,15 +795,15 @@ TEXT pickPair<>(SB), NOSPLIT, $0-0
 	MOVQ $32, CX
 
 pickNext:
-	VPBROADCASTQ (R11), Z24
-	VPBROADCASTQ 8(R11), Z25
+	VPBROADCASTQ (DI), Z24
+	VPBROADCASTQ 8(DI), Z25
 	VPTERNLOGQ $0xf8, 0(R9), Z24, Z0 // | (table & mask)
 	VPTERNLOGQ $0xf8, 64(R9), Z24, Z1 // | (table & mask)
 	VPTERNLOGQ $0xf8, 128(R9), Z24, Z2 // | (table & mask)
 	VPTERNLOGQ $0xf8, 192(R9), Z25, Z3 // | (table & mask)
 	VPTERNLOGQ $0xf8, 256(R9), Z25, Z4 // | (table & mask)
 	VPTERNLOGQ $0xf8, 320(R9), Z25, Z5 // | (table & mask)
-	ADDQ $16, R11
+	ADDQ $16, DI
 	ADDQ $384, R9
 	DECQ CX
 	JNZ pickNext

@@ -197,8 +197,14 @@ func TestPick(t *testing.T) {
 			t.Fatalf("entries %d and %d: %v", i, j, w.acc[0])
 		}
 	}
-	if w.low != (pair{}) {
-		t.Error("wrote behind the scratch memory")
+	// The 64 words behind the first pair end in the third.
+	for i, v := range w.acc[2][64-2*primeLanes:] {
+		if v != 0 {
+			t.Errorf("wrote %d words behind the scratch memory", i+1)
+		}
+	}
+	if w.acc[3] != (pair{}) || w.low != (pair{}) {
+		t.Error("wrote far behind the scratch memory")
 	}
 }
 
@@ -219,6 +225,14 @@ func TestWindow(t *testing.T) {
 		window(&w.acc[0][0], &w.table[0][0], &k.forms[0], uint64(i), uint64(j))
 		checkWindow(t, w.acc[0].p(), a.p(), w.table[i].p(), p.n)
 		checkWindow(t, w.acc[0].q(), a.q(), w.table[j].q(), q.n)
+	}
+	for i, v := range w.acc[3][64-2*primeLanes:] {
+		if v != 0 {
+			t.Errorf("wrote %d words behind the scratch memory", i+1)
+		}
+	}
+	if w.low != (pair{}) {
+		t.Error("wrote far behind the scratch memory")
 	}
 }
 
@@ -273,6 +287,9 @@ func checkPrivate(t *testing.T, data []byte) {
 	setBytes(em[:], data[:256])
 	newPrivate(p.n, q.n, pre).sign(&s, &em, new(scratch))
 	got, m := number(s[:]), number(em[:])
+	if got.Cmp(new(big.Int).Mul(p.n, q.n)) >= 0 {
+		t.Fatalf("p=%x q=%x m=%x: %x is not reduced", p.n, q.n, m, got)
+	}
 	for _, half := range []struct{ n, d *big.Int }{{p.n, pre.Dp}, {q.n, pre.Dq}} {
 		want := new(big.Int).Exp(m, half.d, half.n)
 		if new(big.Int).Mod(got, half.n).Cmp(want) != 0 {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"math/big"
 	"sync/atomic"
 )
 
@@ -31,40 +32,57 @@ type signer interface {
 }
 
 // New returns a Key that signs with the best backend for priv. It never fails: for
-// a key that no other backend takes it is crypto/rsa. priv must not be changed
-// afterwards. It takes about a millisecond, so keep the Key.
+// a key that no other backend takes, broken or nil, it is crypto/rsa, and what is
+// wrong with the key is the error of Sign. priv must not be changed afterwards. It
+// takes about a millisecond, so keep the Key.
 func New(priv *rsa.PrivateKey) *Key {
+	own := complete(priv)
 	for _, b := range []Backend{IFMA, Libcrypto} {
-		if k, err := NewWith(priv, b); err == nil {
-			return k
+		if fast, err := open(own, b); err == nil {
+			return &Key{priv: own, backend: b, fast: fast}
 		}
 	}
-	return &Key{priv: priv, backend: Go}
+	return &Key{priv: own, backend: Go}
+}
+
+// complete returns a copy of priv with the values that crypto/rsa makes in advance:
+// what Sign would otherwise repeat each time, and what must not be written to a key
+// of the caller. What is wrong with the key stays wrong; nil becomes an empty key,
+// which is an error of Sign where nil would be a panic.
+func complete(priv *rsa.PrivateKey) *rsa.PrivateKey {
+	var own rsa.PrivateKey
+	if priv != nil {
+		own = *priv
+		own.Precompute()
+	}
+	return &own
 }
 
 // NewWith is New with a backend that the caller chooses. It returns ErrUnavailable
 // if the machine, the build or the form of the key does not allow it.
 func NewWith(priv *rsa.PrivateKey, b Backend) (*Key, error) {
-	k := &Key{priv: priv, backend: b}
+	own := complete(priv)
 	if b == Go {
-		return k, nil
+		return &Key{priv: own, backend: Go}, nil
 	}
-	if !available(b) {
-		return nil, ErrUnavailable
-	}
-	fast, err := open(priv, b)
+	fast, err := open(own, b)
 	if err != nil {
 		return nil, err
 	}
-	k.fast = fast
-	return k, nil
+	return &Key{priv: own, backend: b, fast: fast}, nil
 }
 
-// open prepares priv for b and believes the result only after one signature that
-// crypto/rsa confirms.
+// open prepares priv for b. It believes the key only if crypto/rsa does, so that
+// crypto/rsa can step in, and the result only after one signature that crypto/rsa
+// confirms.
 func open(priv *rsa.PrivateKey, b Backend) (signer, error) {
-	if len(priv.Primes) != 2 || priv.N == nil || priv.D == nil || priv.Primes[0] == nil || priv.Primes[1] == nil {
+	if !available(b) || len(priv.Primes) != 2 || priv.Validate() != nil {
 		return nil, ErrUnavailable
+	}
+	for _, x := range []*big.Int{priv.N, priv.D, priv.Primes[0], priv.Primes[1]} {
+		if x.Sign() <= 0 { // crypto/rsa looks at the absolute value
+			return nil, ErrUnavailable
+		}
 	}
 	prepare := newLibcrypto
 	if b == IFMA {

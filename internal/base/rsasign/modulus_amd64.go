@@ -11,6 +11,7 @@ const (
 	formTables  = 5  // tables of a modulus, each one number long
 
 	// The kernel divides a product by two to the power of these: 21 and 41 digits.
+	// Factors and results stay 54 bits longer than the modulus; see below.
 	primeShift  = 21 * digitBits
 	publicShift = 41 * digitBits
 
@@ -19,6 +20,30 @@ const (
 	primeRedc  = 64 * (primeWords + 1)
 	publicRedc = 64 * (publicWords + 1)
 )
+
+// Bounds. Let n be the modulus, of w bits (1024 or 2048), D the kernel's digits (21
+// or 41), B = 2^52, and let the factors a and b be below 2^(w+54). Then so is the
+// result, and nothing is lost on the way:
+//
+//   - A step on two digits takes x to floor(x/B^2) + q*F + a*c, where q < B^2 is the
+//     part dropped, F <= n the form for two digits (see form) and c < B^2 the next
+//     two digits of b. So x < B^2*(n+a)*(1+1/B) < 2^(w+159): 1183 or 2207 bits of
+//     the 1248 or 2496 that the registers hold.
+//   - The last such step takes only the top digit t of b, t < 2^(w+54)/B^(D-1), which
+//     is 2^38 or 2^22: x < (n+a)*(1+1/B) + (B^2-1)*n + a*t.
+//   - The last step drops one digit: x/B + (B-1)*n < (2B-1)*n + a*(t+2)/B + 2n/B. The
+//     first term is below 2^(w+53); a*(t+2)/B is below 2^(w+41) or 2^(w+25).
+//   - In reduce, t is 0 and a below 2^1040, so both results are below (2B-1)*n +
+//     2^990 and their sum is below 2B*2n = n*2^54. All other factors are results of
+//     the kernel or below 4n.
+//   - A lane takes 4 products below B per digit of b and moves down as digits are
+//     dropped, so it collects less than 4*D*B, and a carry below 2^9: 164*B < 2^60.
+//     No lane overflows, and the first carry of the end leaves each below B + 2^8,
+//     which is what one more bit of carry needs.
+//   - The result has 1078 or 2102 bits, 21 or 41 digits, which is what the kernel
+//     reads of b; redc reads 1088 or 2112 bits.
+//
+// TestBounds computes these bounds step by step.
 
 // A pair is a number modulo p and one modulo q.
 type pair [2 * primeLanes]uint64
