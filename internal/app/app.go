@@ -152,7 +152,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 const exclusivePatience = 15 * time.Second
 
 func (a *App) openStores(ctx context.Context) error {
-	if err := os.MkdirAll(a.cfg.Data, 0o700); err != nil {
+	if err := disk.MkdirAll(a.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	var err error

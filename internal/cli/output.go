@@ -61,6 +61,8 @@ type table struct {
 	head  []string
 	rows  [][]string
 	whole map[int]bool // columns that are never cut
+	front map[int]bool // columns that are cut at the front: their ends differ
+	right map[int]bool // columns of numbers
 }
 
 func newTable(head ...string) *table { return &table{head: head, whole: map[int]bool{}} }
@@ -71,6 +73,24 @@ func (t *table) keep(columns ...int) *table {
 		t.whole[c] = true
 	}
 	return t
+}
+
+// fromFront says that a column is cut at the front.
+func (t *table) fromFront(columns ...int) *table {
+	t.front = map[int]bool{}
+	for _, c := range columns {
+		t.front[c] = true
+	}
+	return t
+}
+
+// numbers says that columns are aligned at the right, and never cut.
+func (t *table) numbers(columns ...int) *table {
+	t.right = map[int]bool{}
+	for _, c := range columns {
+		t.right[c] = true
+	}
+	return t.keep(columns...)
 }
 
 // row adds a row of as many cells as the table has columns.
@@ -95,9 +115,18 @@ func (t *table) print(w io.Writer, width int) error {
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		var line strings.Builder
 		for i, cell := range row {
-			cell = cut(cell, widths[i])
-			line.WriteString(cell)
-			line.WriteString(strings.Repeat(" ", widths[i]-textWidth(cell)+columnGap))
+			if t.front[i] {
+				cell = cutFront(cell, widths[i])
+			} else {
+				cell = cut(cell, widths[i])
+			}
+			space := strings.Repeat(" ", widths[i]-textWidth(cell))
+			if t.right[i] {
+				cell = space + cell
+			} else {
+				cell += space
+			}
+			line.WriteString(cell + strings.Repeat(" ", columnGap))
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}

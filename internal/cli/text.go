@@ -71,6 +71,25 @@ func cut(s string, n int) string {
 	return b.String() + mark
 }
 
+// cutFront shortens s to its last n columns, marking that it did.
+func cutFront(s string, n int) string {
+	total := textWidth(s)
+	if total <= n {
+		return s
+	}
+	mark := "..."
+	if n < len(mark)+2 {
+		mark = ""
+	}
+	for i, r := range s {
+		if total <= n-len(mark) {
+			return mark + s[i:]
+		}
+		total -= runeWidth(r)
+	}
+	return mark
+}
+
 // when writes a time for people: only the time of day on the day itself.
 func (e *Env) when(t time.Time) string {
 	t, now := t.In(e.zone()), e.clock().Now().In(e.zone())

@@ -3,12 +3,15 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/shape"
 )
 
 const (
@@ -205,7 +208,7 @@ func (a *Admin) retry(ctx context.Context, in *retryIn) (*countOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &countOut{Message: fmt.Sprintf("%d waiting for a later time are due now", n), Count: n, Note: a.held(s)}
+	out := &countOut{Message: fmt.Sprintf("%d waiting for a later time are due now", n), Count: n, Note: strings.Join(slices.DeleteFunc([]string{a.held(s), a.withheld()}, func(s string) bool { return s == "" }), "; ")}
 	if n == 0 {
 		out.Message = "nothing that matches waits for a later time"
 	}
@@ -230,6 +233,20 @@ func (a *Admin) held(s queue.Selector) string {
 		return "the lane " + lane + " is paused: " + reason
 	}
 	return "the lane " + lane + " is stopped until " + until.UTC().Format(time.RFC3339) + ": " + reason
+}
+
+// withheld names the senders whose mail is paused, which no lane tells.
+func (a *Admin) withheld() string {
+	var ids []string
+	for _, r := range a.Shape.Rules() {
+		if r.Kind == shape.Pause && (r.Scope == shape.ScopeAccount || r.Scope == shape.ScopeDomain || r.Scope == shape.ScopeTag) {
+			ids = append(ids, strconv.FormatInt(r.ID, 10))
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return "mail of paused senders stays, see the rules " + strings.Join(ids[:min(len(ids), 5)], ", ")
 }
 
 func (a *Admin) bounce(ctx context.Context, in *endIn) (*countOut, error) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
 
 	"postroad/internal/core/message"
 	"postroad/internal/mail/dkim"
@@ -130,5 +129,3 @@ func (e *Engine) remember(j *job, sig string) string {
 
 // signedHeaders are the fields a signature covers.
 var signedHeaders = dkim.DefaultHeaders()
-
-func domainOf(mailbox string) string { return mailbox[strings.LastIndexByte(mailbox, '@')+1:] }

@@ -10,6 +10,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/core/queue"
 	"postroad/internal/mail/classify"
 )
 
@@ -20,7 +21,7 @@ type entry struct {
 	msg    *message.Message // nil when it is gone
 	events []*event.Event
 	due    int64
-	revive bool // back to the queue, without an outcome
+	revive *queue.Delivery // takes the delivery's place, which gets no outcome
 }
 
 // record writes the outcomes: one transaction with the events, what follows
@@ -74,8 +75,9 @@ func (e *Engine) write(tx *db.Tx, entries []entry) error {
 				return err
 			}
 		}
-		if en.revive {
-			e.Queue.Postpone(tx, en.o.d, en.due)
+		if en.revive != nil {
+			e.Queue.Finish(tx, en.o.d)
+			e.Queue.Stage(tx, []*queue.Delivery{en.revive})
 		} else if en.o.verdict != deferred {
 			e.Queue.Finish(tx, en.o.d)
 		} else if err := e.Queue.Defer(tx, en.o.d, en.due); err != nil {

@@ -46,7 +46,7 @@ func (e *Engine) Settle(ctx context.Context, list []*queue.Delivery, o queue.Ord
 			return fmt.Errorf("settling deliveries: %w", err)
 		}
 		for i := range batch {
-			if batch[i].revive {
+			if batch[i].revive != nil {
 				continue
 			}
 			e.count(batch[i].o)
@@ -71,8 +71,7 @@ func (e *Engine) settle(ctx context.Context, list []*queue.Delivery, order queue
 		o := &outcome{d: d, began: e.clock.Now(), unattempted: true}
 		out[i] = entry{o: o, msg: msg}
 		if order.Kind == queue.Expire && e.missed(msg, d) {
-			d.Deadline = e.started.Add(revival).UnixMicro()
-			out[i].revive, out[i].due = true, e.clock.Now().UnixMicro()
+			out[i].revive = e.revived(msg, d)
 			continue
 		}
 		o.order(order)
@@ -90,7 +89,15 @@ const revival = time.Hour
 // missed reports whether the time of a delivery was over before this program
 // started, though its sender set no limit.
 func (e *Engine) missed(msg *message.Message, d *queue.Delivery) bool {
-	return msg != nil && msg.Meta.Options.DeliverWithin == 0 && d.Deadline <= e.started.UnixMicro()
+	return msg != nil && e.clock.Now().Before(e.started.Add(revival)) && msg.Meta.Options.DeliverWithin == 0 && d.Deadline <= e.started.UnixMicro()
+}
+
+// revived is the delivery with more time. It is a new one, because the queue never
+// moves the deadline of one it has.
+func (e *Engine) revived(msg *message.Message, d *queue.Delivery) *queue.Delivery {
+	return &queue.Delivery{ID: e.Messages.IDs.Next(), MessageID: d.MessageID, DomainID: d.DomainID, AccountID: d.AccountID, Recipient: d.Recipient,
+		Destination: d.Destination, Tag: d.Tag, Pool: d.Pool, Due: e.clock.Now().UnixMicro(), Deadline: e.started.Add(revival).UnixMicro(),
+		Tries: d.Tries, FirstAt: d.FirstAt, Vars: d.Vars, Signature: d.Signature, Last: d.Last, Payload: msg}
 }
 
 // order gives the outcome that an order asks for.

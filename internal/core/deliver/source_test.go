@@ -11,7 +11,6 @@ import (
 
 	"postroad/internal/app"
 	"postroad/internal/apptest"
-	"postroad/internal/base/db"
 	"postroad/internal/config"
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/event"
@@ -29,14 +28,7 @@ func TestSourceRemoved(t *testing.T) {
 		b := start(t, o)
 		k := b.site(t, "site.test", script{})
 		send := func(to string) string {
-			id := b.Send(from, fields{"to", to, "o:deliverytime", b.Clock.Now().Add(time.Hour).Format(time.RFC1123Z)})
-			if err := b.DB.Write(context.Background(), func(tx *db.Tx) error {
-				_, err := tx.Exec("UPDATE delivery SET pool = 'bulk' WHERE recipient = ?", to)
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
-			return id
+			return b.Send(from, fields{"to", to, "o:sending-ip-pool", "bulk", "o:deliverytime", b.Clock.Now().Add(time.Hour).Format(time.RFC1123Z)})
 		}
 		first := send("first@site.test")
 		b.Advance(time.Hour)
@@ -59,6 +51,29 @@ func TestSourceRemoved(t *testing.T) {
 			t.Errorf("after the pool was removed from %s", got.Remote)
 		}
 	})
+}
+
+// TestSourceAsked: a message leaves from the address or the pool it asks for,
+// and from the default pool when there is no such.
+func TestSourceAsked(t *testing.T) {
+	b := start(t, apptest.Options{Args: []string{"--source=a=127.0.0.2", "--source=b=127.0.0.3,pool=bulk"}})
+	k := b.site(t, "site.test", script{})
+	for i, c := range []struct {
+		opt  fields
+		want string
+	}{
+		{nil, "127.0.0.2"},
+		{fields{"o:sending-ip-pool", "bulk"}, "127.0.0.3"},
+		{fields{"o:sending-ip", "127.0.0.3"}, "127.0.0.3"},
+		{fields{"o:sending-ip", "127.0.0.2", "o:sending-ip-pool", "bulk"}, "127.0.0.2"},
+		{fields{"o:sending-ip", "192.0.2.1"}, "127.0.0.2"},
+		{fields{"o:sending-ip-pool", "gone"}, "127.0.0.2"},
+	} {
+		ok().check(t, b.Outcome(b.Send(from, append(fields{"to", "x@site.test"}, c.opt...)), "x@site.test", 1))
+		if got := k.Await(t, i+1)[i]; got.Remote != c.want {
+			t.Errorf("%v: from %s, want %s", c.opt, got.Remote, c.want)
+		}
+	}
 }
 
 // TestSourceOfAnother: an address this machine does not have is an error at the

@@ -171,3 +171,29 @@ func sevenBit(b *bed, signed bool) func(*testing.T, apptest.Message) {
 		}
 	}
 }
+
+// A message whose sender requires TLS asks a server that knows REQUIRETLS to
+// hand it on in no other way, and no other message does.
+func TestRequireTLSExtension(t *testing.T) {
+	b := start(t, apptest.Options{Wire: brief()})
+	cert := b.World.Cert(t, "mx.asks.test")
+	k := b.site(t, "asks.test", script{Cert: cert, Offer: []string{"PIPELINING", "8BITMIME", "REQUIRETLS"}})
+	old := b.site(t, "old.test", script{Cert: b.World.Cert(t, "mx.old.test")})
+	for _, c := range []struct {
+		sink *apptest.Sink
+		to   string
+		opt  fields
+		want bool
+	}{
+		{k, "a@asks.test", fields{"o:require-tls", "yes"}, true},
+		{k, "b@asks.test", nil, false},
+		{k, "c@asks.test", fields{"o:require-tls", "yes", "o:skip-verification", "yes"}, false},
+		{old, "d@old.test", fields{"o:require-tls", "yes"}, false},
+	} {
+		ok().check(t, b.Outcome(b.Send(from, append(fields{"to", c.to}, c.opt...)), c.to, 1))
+		list := c.sink.All()
+		if m := list[len(list)-1]; strings.Contains(m.Params, "REQUIRETLS") != c.want {
+			t.Errorf("%s: MAIL with %q", c.to, m.Params)
+		}
+	}
+}

@@ -209,7 +209,10 @@ func (t *wire) laneOf(site *Site, source string) string {
 // taken responsibility: it broke, or the server says before it has heard of a
 // recipient that it closes it.
 func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
-	env := smtp.Envelope{From: j.msg.Sender, EightBit: j.msg.Meta.EightBit, UTF8: j.msg.Meta.UTF8, To: make([]string, len(j.list))}
+	env := smtp.Envelope{From: j.msg.Sender, EightBit: j.msg.Meta.EightBit, UTF8: j.msg.Meta.UTF8, To: make([]string, len(j.list)),
+		// A sender who wants verified TLS wants it all the way, as far as it is to
+		// be had (RFC 8689 section 2).
+		RequireTLS: policyOf(j).verify && c.verified && c.Extensions().RequireTLS}
 	for i, o := range j.list {
 		env.To[i] = wireAddress(o.d.Recipient)
 	}

@@ -61,6 +61,9 @@ func New(c Config) (*Service, error) {
 		}
 		s.names[src.Name] = &src
 		s.pools[src.Pool] = append(s.pools[src.Pool], &src)
+		for _, a := range src.addrs() {
+			s.pools[Address(a.String())] = append(s.pools[Address(a.String())], &src)
+		}
 	}
 	if len(s.names) == 0 {
 		s.names[""] = &Source{Weight: 1}
@@ -78,6 +81,8 @@ func New(c Config) (*Service, error) {
 
 func (s *Source) check(seen map[string]*Source) error {
 	switch {
+	case strings.HasPrefix(s.Pool, addressPool):
+		return fmt.Errorf("source %q: a pool's name must not begin with %q", s.Name, addressPool)
 	case s.Name == "" || strings.ContainsAny(s.Name, "@ \t\r\n"):
 		return fmt.Errorf("source %q: a name without spaces and @ is needed", s.Name)
 	case seen[s.Name] != nil:
@@ -123,6 +128,12 @@ func (s *Service) Pick(accountID string, domainID int64, pool, site string) (src
 	return *p.src, true
 }
 
+// Address is the name of the pool that consists of the sources with one
+// address, for mail that asks for the address itself.
+func Address(ip string) string { return addressPool + ip }
+
+const addressPool = "ip:"
+
 // pool returns the sources of a pool.
 func (s *Service) pool(name string) []*Source {
 	if name == "" {
@@ -134,7 +145,7 @@ func (s *Service) pool(name string) []*Source {
 	if s.Single() { // pools mean nothing here
 		return s.pools[Default]
 	}
-	s.warn("pool "+name, "the pool has no sources any more, the default pool takes over", "pool", name)
+	s.warn("pool "+name, "the pool has no sources, the default pool takes over", "pool", name)
 	return s.pools[Default]
 }
 

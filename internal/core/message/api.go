@@ -73,8 +73,8 @@ type sendFields struct {
 	TrackingClicks   string   `form:"o:tracking-clicks" doc:"yes, no or htmlonly; stored"`
 	TrackingOpens    string   `form:"o:tracking-opens" doc:"yes or no; stored"`
 	TrackingPixelTop string   `form:"o:tracking-pixel-location-top" doc:"yes, no or htmlonly; stored"`
-	SendingIP        string   `form:"o:sending-ip" doc:"address to send from; stored"`
-	SendingIPPool    string   `form:"o:sending-ip-pool" doc:"pool to send from; stored"`
+	SendingIP        string   `form:"o:sending-ip" doc:"address to send from, if the server has it"`
+	SendingIPPool    string   `form:"o:sending-ip-pool" doc:"pool of addresses to send from, if the server has it"`
 	ArchiveTo        string   `form:"o:archive-to" doc:"URL that gets a copy; stored"`
 	SuppressHeaders  string   `form:"o:suppress-headers" doc:"X-Mailgun-* headers to leave out, comma-separated, or all"`
 }

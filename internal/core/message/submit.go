@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"postroad/internal/base/recent"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/ippool"
 	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
 )
@@ -220,16 +222,38 @@ func (s *Service) prepare(sub *Submission) *Message {
 	return m
 }
 
-// storageKey names a stored message in URLs. It begins with the row id, so that
-// keys come in order and new ones lie together in the index; the rest cannot be
-// guessed. Mailgun: letters and digits, beginning BAAB.
-func storageKey(id int64) string { return "BAAB" + ordered(id) + ids.Token(22) }
+// storageKey names a stored message in URLs. It holds the row id, by which the
+// message is found; the rest cannot be guessed. Mailgun: letters and digits,
+// beginning BAAB.
+func storageKey(id int64) string { return keyHead + ordered(id) + ids.Token(22) }
+
+const keyHead = "BAAB"
+
+// keyID returns the row id in a storage key, 0 when it is none. Whether the
+// rest of the key is right only the row tells.
+func keyID(key string) int64 {
+	rest, ok := strings.CutPrefix(key, keyHead)
+	if !ok || len(rest) < orderedLen {
+		return 0
+	}
+	var b [8]byte
+	n, err := orderedText.Decode(b[:], []byte(rest[:orderedLen]))
+	if err != nil || n != len(b) {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b[:]))
+}
+
+// orderedLen is the length of what ordered writes.
+const orderedLen = 13
+
+var orderedText = base32.HexEncoding.WithPadding(base32.NoPadding)
 
 // ordered writes an id in 13 characters that sort as the ids do.
 func ordered(id int64) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(id))
-	return base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])
+	return orderedText.EncodeToString(b[:])
 }
 
 // returnPath is the envelope sender: an address of the sending domain that
@@ -252,10 +276,11 @@ func (s *Service) deliveries(m *Message, sub *Submission) []*queue.Delivery {
 	if len(o.Tags) > 0 {
 		tag = o.Tags[0]
 	}
+	pool := poolOf(o, sub.Domain)
 	var out []*queue.Delivery
 	add := func(r *Recipient, vars string) {
 		out = append(out, &queue.Delivery{ID: s.IDs.Next(), MessageID: m.ID, DomainID: m.DomainID, AccountID: m.AccountID,
-			Recipient: r.Address, Destination: domainPart(r.Address), Tag: tag, Due: due, Deadline: deadline, Vars: vars, Payload: m})
+			Recipient: r.Address, Destination: domainPart(r.Address), Tag: tag, Pool: pool, Due: due, Deadline: deadline, Vars: vars, Payload: m})
 	}
 	for i := range sub.Recipients {
 		r := &sub.Recipients[i]
@@ -275,6 +300,18 @@ func (s *Service) deliveries(m *Message, sub *Submission) []*queue.Delivery {
 		}
 	}
 	return out
+}
+
+// poolOf is the pool of addresses to send from: what the message says, else
+// what its domain says. Mailgun: an address goes before a pool.
+func poolOf(o *Options, d *domain.Domain) string {
+	if ip, err := netip.ParseAddr(o.SendingIP); err == nil {
+		return ippool.Address(ip.Unmap().String())
+	}
+	if o.SendingIPPool != "" {
+		return shorten(o.SendingIPPool, 100)
+	}
+	return d.Settings.PoolID
 }
 
 func varsOf(r *Recipient) string {

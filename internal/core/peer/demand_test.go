@@ -20,7 +20,7 @@ import (
 
 // handshake has a real TLS server show a certificate to a client that judges it by
 // the demand, and returns what became of it and the name the server was asked for.
-func handshake(t *testing.T, w *world, cert tls.Certificate, host string, d peer.Demand) (verified bool, how string, err error, asked string) {
+func handshake(t *testing.T, w *world, cert tls.Certificate, host string, d peer.Demand) (verified bool, how, asked string, err error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +54,7 @@ func handshake(t *testing.T, w *world, cert tls.Certificate, host string, d peer
 	}})
 	err = tc.HandshakeContext(w.ctx())
 	<-done
-	return verified, how, err, <-sni
+	return verified, how, <-sni, err
 }
 
 // TestSTSTruthTable has every mode against hosts that match or not and certificates
@@ -96,11 +96,11 @@ func TestSTSTruthTable(t *testing.T) {
 				if enforced := mode == "enforce"; d.Require != enforced || d.Verify != enforced || (d.Source == peer.FromSTS) != enforced {
 					t.Errorf("%s %s: %+v", mode, pattern, d)
 				}
-				if verified, how, err, _ := handshake(t, w, good, host, d); err != nil || !verified || how != peer.ByPKIX {
+				if verified, how, _, err := handshake(t, w, good, host, d); err != nil || !verified || how != peer.ByPKIX {
 					t.Errorf("%s %s, good certificate: %v %q %v", mode, pattern, verified, how, err)
 				}
 				for name, cert := range bad {
-					verified, how, err, _ := handshake(t, w, cert, host, d)
+					verified, how, _, err := handshake(t, w, cert, host, d)
 					if verified || how != peer.ByNothing || (err != nil) != (mode == "enforce") {
 						t.Errorf("%s %s, certificate %s: %v %q %v", mode, pattern, name, verified, how, err)
 					}
@@ -143,10 +143,10 @@ func TestSTSNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err, _ := handshake(t, w, w.ca.issue(t, names("mx.site.example")), "mx.site.example", d); err != nil {
+		if _, _, _, err := handshake(t, w, w.ca.issue(t, names("mx.site.example")), "mx.site.example", d); err != nil {
 			t.Errorf("certificate of the MX: %v", err)
 		}
-		if _, _, err, _ := handshake(t, w, w.ca.issue(t, names("real.host.example")), "mx.site.example", d); tlspolicy.CertificateResult(err) != tlspolicy.CertificateHostMismatch {
+		if _, _, _, err := handshake(t, w, w.ca.issue(t, names("real.host.example")), "mx.site.example", d); tlspolicy.CertificateResult(err) != tlspolicy.CertificateHostMismatch {
 			t.Errorf("certificate of the alias's target: %v", err)
 		}
 		if _, err := w.Check(w.ctx(), site, dnsx.Host{Name: "real.host.example"}, peer.Wish{}); !errors.Is(err, peer.ErrNotInPolicy) {
@@ -195,7 +195,7 @@ func TestWishes(t *testing.T) {
 			if err != nil || fmt.Sprint(d) != fmt.Sprint(tt.want) || d.PolicyType(tt.policy) != tt.reports {
 				t.Errorf("%+v: %+v, %v", tt.wish, d, err)
 			}
-			ok, _, err, _ := handshake(t, w, w.ca.issue(t, names("other.example")), host.Name, d)
+			ok, _, _, err := handshake(t, w, w.ca.issue(t, names("other.example")), host.Name, d)
 			if ok || (err == nil) != tt.good {
 				t.Errorf("%+v: certificate of another: %v %v", tt.wish, ok, err)
 			}
@@ -313,7 +313,7 @@ func TestDANE(t *testing.T) {
 				t.Errorf("%s: %+v", name, d)
 			}
 			for cert, want := range tt.certs {
-				ok, how, err, asked := handshake(t, w, *cert, host, d)
+				ok, how, asked, err := handshake(t, w, *cert, host, d)
 				if want == "-" && (ok || how != "" || err == nil) || want != "-" && (how != want || ok != (want != "") || err != nil) {
 					t.Errorf("%s, certificate of %v: %v %q %v; want %q", name, cert.Leaf.DNSNames, ok, how, err, want)
 				}

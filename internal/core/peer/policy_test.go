@@ -91,7 +91,7 @@ func TestNoPolicy(t *testing.T) {
 		}, tlspolicy.STSPolicyFetchError, "status 201", false},
 		"redirect": {func(w *world) {
 			w.publish("y.example", "1", good)
-			w.publish("x.example", "1", http.RedirectHandler("https://mta-sts.y.example:"+w.port+"/.well-known/mta-sts.txt", 301).ServeHTTP)
+			w.publish("x.example", "1", http.RedirectHandler("https://mta-sts.y.example:"+w.port+"/.well-known/mta-sts.txt", http.StatusMovedPermanently).ServeHTTP)
 		}, tlspolicy.STSPolicyFetchError, "status 301", false},
 		"not a policy": {func(w *world) {
 			w.publish("x.example", "1", func(rw http.ResponseWriter, r *http.Request) { rw.Write([]byte("<html>welcome")) })

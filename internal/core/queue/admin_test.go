@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,10 +53,10 @@ func TestAdmin(t *testing.T) {
 		if err != nil || len(lanes) != 3 {
 			t.Fatalf("lanes %+v, %v", lanes, err)
 		}
-		if l := lanes[0]; l.Lane != "a.test" || l.First != 40 || l.Held != 40 {
+		if l := lanes[0]; l.Lane != "a.test" || l.First != 40 || l.Held != 40 || !slices.Equal(l.Destinations, []string{"a.test"}) || l.Since < start+30*60e6 {
 			t.Errorf("%+v", l)
 		}
-		if l := lanes[2]; l.Destination != "old.test" || l.Deferred != 30 || l.Due != 0 || l.NextDue != old[0].Due {
+		if l := lanes[2]; l.Destination != "old.test" || l.Deferred != 30 || l.Due != 0 || l.NextDue != old[0].Due || l.Since < start || l.Since > start+1e6 {
 			t.Errorf("%+v", l)
 		}
 

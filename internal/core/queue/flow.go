@@ -85,7 +85,7 @@ func grouped(list []*Delivery) {
 			to++
 		}
 		for _, d := range list[from:to] {
-			d.group = to - from
+			d.group = int32(to - from)
 		}
 		from = to
 	}

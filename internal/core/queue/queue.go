@@ -39,7 +39,7 @@ type Delivery struct {
 	wasDue int64 // due before a limit put it off, 0 when none did
 	place  *flow // where it takes room in the window
 	retry  bool  // counted against the retries' share of the window
-	group  int   // deliveries of its message that came with it
+	group  int32 // deliveries of its message that came with it
 	missed bool  // found no room when it was loaded
 	out    bool  // in the hands of a session, of Settle, or of a transaction
 }
@@ -170,28 +170,11 @@ func New(ctx context.Context, d *db.DB, source *ids.Source, log *slog.Logger, o 
 func (q *Queue) Stage(tx *db.Tx, list []*Delivery) {
 	q.route(list)
 	grouped(list)
-	mine := make([]*Delivery, 0, len(list))
-	var later int64 // when the first of the others is due
-	q.mu.Lock()
-	for _, d := range list {
-		due, was := d.Due, int64(0)
-		if d.Due <= tx.Now {
-			switch verdict, until := q.admit(d, false); verdict {
-			case admitted:
-				d.Attempt++
-				mine = append(mine, d)
-				stage(tx, insDelivery, d, row{node: q.node, due: d.Due, tries: d.Tries, attempt: d.Attempt})
-				continue
-			case barred:
-				due, was = until, d.Due
-			}
-		}
-		if later == 0 || due < later {
-			later = due
-		}
-		stage(tx, insDelivery, d, row{due: due, wasDue: was, tries: d.Tries, attempt: d.Attempt})
+	rows := make([]row, len(list))
+	mine, later := q.accept(list, rows, tx.Now)
+	for i, d := range list {
+		stage(tx, insDelivery, d, rows[i])
 	}
-	q.mu.Unlock()
 	tx.AfterCommit(func() {
 		q.push(mine)
 		if later != 0 {
@@ -206,6 +189,32 @@ func (q *Queue) Stage(tx *db.Tx, list []*Delivery) {
 			q.unclaim(mine)
 		})
 	}
+}
+
+// accept admits what is due and fits, fills in the rows to write, and returns
+// what was admitted and when the first of the others is due, 0 without any.
+func (q *Queue) accept(list []*Delivery, rows []row, now int64) (mine []*Delivery, later int64) {
+	mine = make([]*Delivery, 0, len(list))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, d := range list {
+		r := row{due: d.Due, tries: d.Tries, attempt: d.Attempt}
+		if d.Due <= now {
+			switch verdict, until := q.admit(d, false); verdict {
+			case admitted:
+				d.Attempt++
+				mine = append(mine, d)
+				r.node, r.attempt = q.node, d.Attempt
+			case barred:
+				r.due, r.wasDue = until, d.Due
+			}
+		}
+		if r.node == 0 && (later == 0 || r.due < later) {
+			later = r.due
+		}
+		rows[i] = r
+	}
+	return mine, later
 }
 
 // Finish stages the removal of a delivery whose outcome is final. The room in

@@ -15,7 +15,7 @@ var columns = []string{"id", "message_id", "domain_id", "account_id", "recipient
 var (
 	insDelivery = &db.Insert{Table: "delivery", Columns: columns}
 	upsDelivery = &db.Insert{Table: "delivery", Columns: columns, Suffix: `ON CONFLICT (id) DO UPDATE SET node = excluded.node,
-		due = excluded.due, was_due = excluded.was_due, deadline = excluded.deadline, tries = excluded.tries, attempt = excluded.attempt,
+		due = excluded.due, was_due = excluded.was_due, tries = excluded.tries, attempt = excluded.attempt,
 		first_at = excluded.first_at, signature = excluded.signature, last = excluded.last`}
 	delDelivery = &db.Delete{Table: "delivery", Column: "id"}
 )

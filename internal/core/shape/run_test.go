@@ -182,6 +182,11 @@ func TestExplain(t *testing.T) {
 	if len(list) != 3 || list[0].Lane != "mx:a.example" || list[0].Sessions != 1 || list[2].Lane != plain || list[2].Why == "" {
 		t.Errorf("%+v", list)
 	}
+	s.Report(plain, "mx.example.com", reply(450, "4.2.0", strings.Repeat("x", 500)))
+	list = s.Lanes()
+	if l := list[2]; l.Code != 450 || len(l.Text) != maxSaid || l.MX != "mx.example.com" || !l.Replied.Equal(s.clock.Now()) || !l.Until.IsZero() {
+		t.Errorf("%+v", l)
+	}
 }
 
 // Whatever is reported, a lane stays within its bounds and comes back.

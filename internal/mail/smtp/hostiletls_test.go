@@ -148,7 +148,7 @@ func TestEHLOChangesUnderTLS(t *testing.T) {
 		t.Errorf("offered under TLS: %+v, %v", c.Extensions(), err)
 	}
 	for reply, stage := range map[string]string{"DROP": StageEHLO, "hello\r\n": StageEHLO, "354 go\r\n": StageEHLO, "421 no\r\n": StageEHLO} {
-		if c, _, err = turncoat(t, "", reply); err == nil || !strings.Contains(err.Error(), stage) {
+		if _, _, err = turncoat(t, "", reply); err == nil || !strings.Contains(err.Error(), stage) {
 			t.Errorf("%q under TLS: %v", reply, err)
 		}
 	}
