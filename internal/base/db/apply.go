@@ -5,34 +5,55 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 )
 
-// stateTable holds one row: up to which record the journal has been applied.
-const stateTable = "CREATE TABLE IF NOT EXISTS journal_state (id INTEGER PRIMARY KEY, seq BIGINT NOT NULL)"
+// The rows of journal_state: up to which record the journal has been applied,
+// and the mark of the database, which its journal carries.
+const (
+	stateTable = "CREATE TABLE IF NOT EXISTS journal_state (id INTEGER PRIMARY KEY, seq BIGINT NOT NULL)"
+	stateSeq   = 1
+	stateMark  = 2
+)
 
-// appliedSeq reads the number of the last record that was applied.
-func (g *group) appliedSeq(ctx context.Context) (uint64, error) {
-	if _, err := g.conn.ExecContext(ctx, stateTable); err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
-	}
-	var seq int64
-	err := g.conn.QueryRowContext(ctx, "SELECT seq FROM journal_state WHERE id = 1").Scan(&seq)
+// state reads a row of journal_state, 0 if it is not there yet.
+func (g *group) state(ctx context.Context, row int) (n int64, err error) {
+	err = g.conn.QueryRowContext(ctx, "SELECT seq FROM journal_state WHERE id = ?", row).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+		err = nil
 	}
-	return uint64(seq), err
+	return n, err
+}
+
+const setState = "INSERT INTO journal_state (id, seq) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq"
+
+// newMark gives the database its mark.
+func (g *group) newMark(ctx context.Context) (uint32, error) {
+	mark := 1 + rand.Uint32N(math.MaxUint32)
+	_, err := g.conn.ExecContext(ctx, setState, stateMark, int64(mark))
+	return mark, err
 }
 
 // apply writes the rows of records to their tables and notes, in the same
-// transaction, that they are there. A record that cannot be written for a
-// reason of its own is set aside, so that it does not hold up the others: its
-// rows are written one by one, and those that fail are reported.
+// transaction, that they are there. A record that its tables refuse is set
+// aside, so that it does not hold up the others: its rows are written one by
+// one, and those that are refused are reported. After any other error some of
+// the records may have been applied; in.done says which.
 func (g *group) apply(ctx context.Context, list []record) error {
 	if len(list) == 0 {
 		return nil
 	}
-	err := g.applyTogether(ctx, list)
-	if err == nil || errors.Is(err, errStore) || IsFull(err) {
+	err := g.inTables(ctx, list, func(tx *Tx, list []record) error {
+		m := newMerge()
+		for _, r := range list {
+			for _, s := range r.stages {
+				m.add(s)
+			}
+		}
+		return tx.write(m.finish())
+	})
+	if err == nil || errors.Is(err, errStore) {
 		return err
 	}
 	if len(list) > 1 {
@@ -42,27 +63,17 @@ func (g *group) apply(ctx context.Context, list []record) error {
 		}
 		return g.apply(ctx, list[half:])
 	}
-	return g.applyApart(ctx, list[0])
+	return g.inTables(ctx, list, g.oneByOne)
 }
 
-func (g *group) applyTogether(ctx context.Context, list []record) error {
-	m := newMerge()
+// oneByOne writes the rows of records in the order they came.
+func (g *group) oneByOne(tx *Tx, list []record) error {
 	for _, r := range list {
-		for _, s := range r.stages {
-			m.add(s)
-		}
-	}
-	return g.inTables(ctx, list[len(list)-1].seq, func(tx *Tx) error { return tx.write(m.finish()) })
-}
-
-// applyApart writes the rows of one record one by one.
-func (g *group) applyApart(ctx context.Context, r record) error {
-	return g.inTables(ctx, r.seq, func(tx *Tx) error {
 		for _, s := range r.stages {
 			for i := 0; i < len(s.args); i += s.cols {
 				row := &stage{ins: s.ins, del: s.del, cols: s.cols, args: s.args[i : i+s.cols]}
 				err := tx.write([]*stage{row})
-				if err != nil && (IsFull(err) || ctx.Err() != nil) {
+				if err != nil && !isRefused(err) {
 					return err
 				}
 				if err != nil {
@@ -70,12 +81,15 @@ func (g *group) applyApart(ctx context.Context, r record) error {
 				}
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-// inTables runs fn and the note of seq in a transaction.
-func (g *group) inTables(ctx context.Context, seq uint64, fn func(*Tx) error) error {
+// inTables runs fn for those of the records that have not been applied, with
+// the note that they have, in a transaction. Which have says the database: a
+// commit that gave an error may have happened. An error is errStore unless a
+// table refuses what fn writes.
+func (g *group) inTables(ctx context.Context, list []record, fn func(*Tx, []record) error) error {
 	ctx, cancel := context.WithTimeout(ctx, maxTransaction)
 	defer cancel()
 	if g.conn == nil {
@@ -88,21 +102,39 @@ func (g *group) inTables(ctx context.Context, seq uint64, fn func(*Tx) error) er
 		g.drop()
 		return fmt.Errorf("%w: begin: %w", errStore, err)
 	}
-	tx := &Tx{Now: g.d.now(), ctx: ctx, db: g.d, q: g.conn, stmts: g.stmts}
-	err := fn(tx)
+	seq, err := g.fill(ctx, list, fn)
 	if err == nil {
-		_, err = tx.Exec("INSERT INTO journal_state (id, seq) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET seq = excluded.seq", int64(seq))
-	}
-	if err == nil {
-		if _, err = g.conn.ExecContext(ctx, "COMMIT"); err != nil {
-			err = fmt.Errorf("%w: commit: %w", errStore, err)
+		if _, err = g.conn.ExecContext(ctx, "COMMIT"); err == nil {
+			g.intake.done = seq
+			return nil
 		}
+		err = fmt.Errorf("%w: commit: %w", errStore, err)
+	} else if ctx.Err() != nil || !isRefused(err) {
+		err = fmt.Errorf("%w: %w", errStore, err)
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", errStore, err)
-		}
-		g.rollback(nil)
-	}
+	g.rollback(nil)
 	return err
+}
+
+// fill does the work of the transaction of inTables and returns up to which
+// record the journal is applied with it.
+func (g *group) fill(ctx context.Context, list []record, fn func(*Tx, []record) error) (seq uint64, err error) {
+	done, err := g.state(ctx, stateSeq)
+	if err != nil {
+		return 0, err
+	}
+	seq = uint64(done)
+	for len(list) > 0 && list[0].seq <= seq {
+		list = list[1:]
+	}
+	if len(list) == 0 {
+		return seq, nil
+	}
+	tx := &Tx{Now: g.d.now(), ctx: ctx, db: g.d, q: g.conn, stmts: g.stmts}
+	if err := fn(tx, list); err != nil {
+		return 0, err
+	}
+	seq = list[len(list)-1].seq
+	_, err = tx.Exec(setState, stateSeq, int64(seq))
+	return seq, err
 }

@@ -167,14 +167,15 @@ func (d *DB) Read(ctx context.Context, fn func(*Tx) error) error {
 	if err := d.settle(ctx); err != nil {
 		return err
 	}
-	return d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
+	return d.Peek(ctx, fn)
 }
 
 // Peek is Read without the rows that Group has staged lately and that are on
 // their way to the tables. It does not wait for them: for look-ups on the hot
 // path, in tables that only Write changes or where a little later will do.
 func (d *DB) Peek(ctx context.Context, fn func(*Tx) error) error {
-	return d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
+	tx, err := d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
+	return tx.end(err)
 }
 
 // Write runs fn in a transaction of its own and commits it unless fn returns
@@ -183,6 +184,11 @@ func (d *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	if err := d.settle(ctx); err != nil {
 		return err
 	}
+	tx, err := d.locked(ctx, fn)
+	return tx.end(err) // without the lock: a callback may read
+}
+
+func (d *DB) locked(ctx context.Context, fn func(*Tx) error) (*Tx, error) {
 	defer d.lockWriter()()
 	return d.in(ctx, d.w, nil, fn)
 }
@@ -195,27 +201,38 @@ func (d *DB) lockWriter() (unlock func()) {
 	return d.writing.Unlock
 }
 
-func (d *DB) in(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(*Tx) error) error {
+// in runs fn in a transaction; the caller ends it.
+func (d *DB) in(ctx context.Context, pool *sql.DB, o *sql.TxOptions, fn func(*Tx) error) (*Tx, error) {
 	if o != nil && d.Dialect == SQLite {
 		o = nil // the pool is query_only already
 	}
 	stx, err := pool.BeginTx(ctx, o)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return nil, fmt.Errorf("begin: %w", err)
 	}
 	defer stx.Rollback() // no effect after Commit
 	tx := &Tx{Now: d.now(), ctx: ctx, db: d, q: stx}
-	if err := tx.run(fn, stx); err != nil {
-		tx.undone()
-		return err
+	return tx, tx.run(fn, stx)
+}
+
+// end runs the callbacks; t is nil if there was no transaction.
+func (t *Tx) end(err error) error {
+	switch {
+	case t == nil:
+	case err != nil:
+		t.undone()
+	default:
+		t.committed()
 	}
-	tx.committed()
-	return nil
+	return err
 }
 
 func (t *Tx) run(fn func(*Tx) error, stx *sql.Tx) error {
 	if err := fn(t); err != nil {
 		return err
+	}
+	if t.misuse != nil {
+		return t.misuse
 	}
 	if err := t.flush(); err != nil {
 		return err

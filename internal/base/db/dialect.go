@@ -93,6 +93,29 @@ func IsFull(err error) bool {
 	return errors.As(err, &lite) && lite.Code()&0xff == sqlite3.SQLITE_FULL
 }
 
+// isRefused reports whether err says that a table refuses a row, or is not there:
+// trying again would not help. Everything else (input and output, memory, locks, a
+// damaged file) is no property of the row. It is for SQLite.
+func isRefused(err error) bool {
+	var lite *sqlite.Error
+	if !errors.As(err, &lite) {
+		return false
+	}
+	switch lite.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_ERROR:
+		return true
+	}
+	return false
+}
+
+// isAnswer reports whether err is the engine's answer to a statement: without
+// one nobody knows what became of it.
+func isAnswer(err error) bool {
+	var pg *pgconn.PgError
+	var lite *sqlite.Error
+	return errors.As(err, &pg) || errors.As(err, &lite)
+}
+
 // LikePrefix escapes s for a LIKE pattern that matches what begins with it,
 // to be used with ESCAPE '\'.
 func LikePrefix(s string) string { return likeEscape(s) + "%" }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -79,6 +80,10 @@ func (g *group) try(batch []*job) (bad int, err error) {
 	}
 	if _, err := g.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		g.rollback(batch)
+		if ctx.Err() != nil || !isAnswer(err) {
+			// It may have happened: nothing of it must be done again.
+			return -1, fmt.Errorf("%w: commit: %w", errStore, err)
+		}
 		return -1, fmt.Errorf("commit: %w", err)
 	}
 	return 0, nil
@@ -104,7 +109,10 @@ func (j *job) run() (err error) {
 			err = fmt.Errorf("panic in transaction: %v", p)
 		}
 	}()
-	return j.fn(j.tx)
+	if err := j.fn(j.tx); err != nil {
+		return err
+	}
+	return j.tx.misuse
 }
 
 // child is the view of a shared transaction one job gets: same connection and
@@ -138,6 +146,8 @@ func (g *group) drop() {
 		return
 	}
 	g.stmts.close()
+	// Not back to the pool: it may be within a transaction.
+	g.conn.Raw(func(any) error { return driver.ErrBadConn })
 	g.conn.Close()
 	g.conn = nil
 }

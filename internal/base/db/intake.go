@@ -10,9 +10,17 @@ import (
 // Bounds of what is acknowledged and not yet in its tables.
 const (
 	applyRows  = 20_000                 // apply when there are so many rows,
+	applyBytes = 32 << 20               // or so many bytes of them,
 	applyAfter = 250 * time.Millisecond // or after so long, or when someone reads
-	maxPending = 200_000                // rows; beyond it callers wait
+	// Beyond these callers wait.
+	maxPendingRows  = 200_000
+	maxPendingBytes = 256 << 20
+	// fullRecord is the size after which a batch goes on in another record.
+	fullRecord = 16 << 20
 )
+
+// retryApply is the pause after the tables could not be written.
+const retryApply = time.Second
 
 // intake is the group's state with a journal.
 type intake struct {
@@ -23,10 +31,12 @@ type intake struct {
 	begun chan struct{} // something is pending that was not before
 	ended chan struct{} // the tables' goroutine is done
 
+	done uint64 // last record known to be in its tables; of the goroutine tables
+
 	mu      sync.Mutex
 	room    sync.Cond
 	pending []record // acknowledged, not applied
-	rows    int      // in pending and in the transaction under way
+	load    load     // of pending
 	head    uint64   // last acknowledged
 	applied uint64   // last applied
 	failing error    // why the tables cannot be written
@@ -37,8 +47,15 @@ type intake struct {
 type record struct {
 	seq    uint64
 	stages []*stage
-	rows   int
+	load
 }
+
+// load is how much something is.
+type load struct{ rows, bytes int }
+
+func (l *load) add(o load)                  { l.rows, l.bytes = l.rows+o.rows, l.bytes+o.bytes }
+func (l *load) sub(o load)                  { l.rows, l.bytes = l.rows-o.rows, l.bytes-o.bytes }
+func (l load) reaches(rows, bytes int) bool { return l.rows >= rows || l.bytes >= bytes }
 
 // waiter waits until seq is applied.
 type waiter struct {
@@ -48,43 +65,55 @@ type waiter struct {
 
 // openIntake opens the journal and applies what an earlier run left in it.
 func (g *group) openIntake(ctx context.Context, dir string) error {
-	j, err := openJournal(dir, g.d.log)
+	if _, err := g.conn.ExecContext(ctx, stateTable); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	applied, err := g.state(ctx, stateSeq)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	mark, err := g.state(ctx, stateMark)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j, err := openJournal(dir, uint32(mark), g.d.log)
 	if err != nil {
 		return err
 	}
-	applied, err := g.appliedSeq(ctx)
-	if err != nil {
-		return err
-	}
-	in := &intake{j: j, direct: make(chan *job, 4*maxBatch), kick: make(chan struct{}, 1), begun: make(chan struct{}, 1), ended: make(chan struct{}), applied: applied}
+	in := &intake{j: j, direct: make(chan *job, 4*maxBatch), kick: make(chan struct{}, 1), begun: make(chan struct{}, 1), ended: make(chan struct{}), done: uint64(applied)}
 	in.room.L = &in.mu
 	g.intake = in
-	began := g.d.clock.Now()
-	var found []record
-	apply := func() error {
-		err := g.apply(ctx, found)
-		found = nil
+	if err := g.replay(ctx); err != nil {
 		return err
 	}
-	rows := 0
-	n, err := j.replay(applied, func(seq uint64, payload []byte) error {
-		stages, err := decodeStages(payload)
+	in.head, in.applied = j.seq, j.seq
+	if j.mark == 0 {
+		j.mark, err = g.newMark(ctx)
+	}
+	return err
+}
+
+// replay applies the journal and empties it.
+func (g *group) replay(ctx context.Context) error {
+	in := g.intake
+	began := g.d.clock.Now()
+	var found []record
+	var sum load
+	n, err := in.j.replay(in.done, func(seq uint64, payload []byte) error {
+		r, err := readRecord(seq, payload)
 		if err != nil {
-			return fmt.Errorf("record %d: %w", seq, err)
-		}
-		r := record{seq: seq, stages: stages}
-		for _, s := range stages {
-			r.rows += len(s.args) / s.cols
+			return err
 		}
 		found = append(found, r)
-		if rows += r.rows; rows < applyRows {
+		if sum.add(r.load); !sum.reaches(applyRows, applyBytes) {
 			return nil
 		}
-		rows = 0
-		return apply()
+		err = g.apply(ctx, found)
+		found, sum = nil, load{}
+		return err
 	})
 	if err == nil {
-		err = apply()
+		err = g.apply(ctx, found)
 	}
 	if err != nil {
 		return err
@@ -92,19 +121,34 @@ func (g *group) openIntake(ctx context.Context, dir string) error {
 	if n > 0 {
 		g.d.log.Info("journal applied", "records", n, "after", g.d.clock.Now().Sub(began).String())
 	}
-	in.head, in.applied = j.seq, j.seq
-	j.release(j.seq)
-	return nil
+	return in.j.clear()
 }
 
-// record runs a batch of jobs and makes the rows they stage durable. A job that
-// turns out to need SQL is passed on.
-func (g *group) record(batch []*job) {
+func readRecord(seq uint64, payload []byte) (record, error) {
+	stages, err := decodeStages(payload)
+	if err != nil {
+		return record{}, fmt.Errorf("record %d: %w", seq, err)
+	}
+	r := record{seq: seq, stages: stages, load: load{bytes: len(payload)}}
+	for _, s := range stages {
+		r.rows += len(s.args) / s.cols
+	}
+	return r, nil
+}
+
+// batch is what becomes one record.
+type batch struct {
+	record
+	jobs    []*job
+	payload []byte
+}
+
+// record runs jobs and makes the rows they stage durable. A job that turns out
+// to need SQL is passed on.
+func (g *group) record(jobs []*job) {
 	now := g.d.now()
-	kept := batch[:0:len(batch)]
-	r := record{}
-	var payload []byte
-	for _, j := range batch {
+	b := &batch{jobs: make([]*job, 0, len(jobs))}
+	for _, j := range jobs {
 		j.tx = &Tx{Now: now, ctx: context.Background(), db: g.d, journaled: true}
 		err := j.run()
 		if j.tx.impure {
@@ -112,52 +156,69 @@ func (g *group) record(batch []*job) {
 			g.intake.direct <- j
 			continue
 		}
-		at := len(payload)
-		for _, s := range j.tx.staged {
-			if err == nil {
-				payload, err = appendStage(payload, s)
-			}
+		if err == nil {
+			err = b.add(j)
 		}
 		if err != nil {
-			payload = payload[:at]
-			j.tx.undone()
-			j.answer(err)
-			continue
-		}
-		for _, s := range j.tx.staged {
-			r.rows += len(s.args) / s.cols
-		}
-		r.stages = append(r.stages, j.tx.staged...)
-		kept = append(kept, j)
-	}
-	if err := g.intake.write(&r, payload); err != nil {
-		for _, j := range kept {
 			j.tx.undone()
 			j.answer(err)
 		}
-		return
+		if len(b.payload) >= fullRecord {
+			g.intake.commit(b)
+			b = &batch{}
+		}
 	}
-	for _, j := range kept {
-		j.finish()
+	g.intake.commit(b)
+}
+
+// add takes over what a job staged, or nothing of it.
+func (b *batch) add(j *job) (err error) {
+	at, rows := len(b.payload), 0
+	for _, s := range j.tx.staged {
+		if b.payload, err = appendStage(b.payload, s); err == nil && len(b.payload)-at > maxRecord-fullRecord {
+			err = fmt.Errorf("%w: more than %d bytes", errTooLarge, maxRecord-fullRecord)
+		}
+		if err != nil {
+			b.payload = b.payload[:at]
+			return err
+		}
+		rows += len(s.args) / s.cols
+	}
+	b.rows += rows
+	b.stages, b.jobs = append(b.stages, j.tx.staged...), append(b.jobs, j)
+	return nil
+}
+
+// commit makes a batch durable and answers.
+func (in *intake) commit(b *batch) {
+	err := in.write(b)
+	for _, j := range b.jobs {
+		if err != nil {
+			j.tx.undone()
+			j.answer(err)
+		} else {
+			j.finish()
+		}
 	}
 }
 
-// write makes a record durable and hands it to be applied.
-func (in *intake) write(r *record, payload []byte) (err error) {
-	if len(r.stages) == 0 {
+// write makes a batch durable and hands it to be applied.
+func (in *intake) write(b *batch) (err error) {
+	if len(b.stages) == 0 {
 		return nil
 	}
 	if err := in.await(); err != nil {
 		return err
 	}
-	if r.seq, err = in.j.append(payload); err != nil {
+	if b.seq, err = in.j.append(b.payload); err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
+	b.bytes = len(b.payload)
 	in.mu.Lock()
-	in.head = r.seq
-	in.pending = append(in.pending, *r)
-	in.rows += r.rows
-	first, many, applied := len(in.pending) == 1, in.rows >= applyRows, in.applied
+	in.head = b.seq
+	in.pending = append(in.pending, b.record)
+	in.load.add(b.load)
+	first, many, applied := len(in.pending) == 1, in.load.reaches(applyRows, applyBytes), in.applied
 	in.mu.Unlock()
 	if first {
 		signal(in.begun)
@@ -181,7 +242,7 @@ func signal(c chan struct{}) {
 func (in *intake) await() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for in.rows >= maxPending {
+	for in.load.reaches(maxPendingRows, maxPendingBytes) {
 		if in.failing != nil {
 			return in.failing
 		}
@@ -190,7 +251,8 @@ func (in *intake) await() error {
 	return nil
 }
 
-// settle waits until everything acknowledged so far is in its tables.
+// settle waits until everything acknowledged so far is in its tables. While they
+// cannot be written it waits for the next try.
 func (d *DB) settle(ctx context.Context) error {
 	if d.group == nil || d.group.intake == nil {
 		return nil
@@ -210,22 +272,28 @@ func (d *DB) settle(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-in.ended: // nobody applies anything any more
+		select {
+		case err := <-w.done:
+			return err
+		default:
+			return ErrClosed
+		}
 	}
 }
 
-// retryApply is the pause after the tables could not be written.
-const retryApply = time.Second
-
 // tables applies what is acknowledged and runs the jobs that need SQL, each
-// after everything that was acknowledged before it came.
+// after everything that was acknowledged before it came. After a failure it
+// tries again at intervals, not whenever somebody asks.
 func (g *group) tables() {
 	in := g.intake
 	defer close(in.ended)
 	// Real time: it only decides how many rows share a transaction.
 	lag := time.NewTimer(applyAfter)
 	defer lag.Stop()
+	var failing error
 	for {
-		var batch []*job
+		var jobs []*job
 		select {
 		case j, ok := <-in.direct:
 			if !ok {
@@ -235,69 +303,105 @@ func (g *group) tables() {
 				g.drop()
 				return
 			}
-			batch = gather(in.direct, j)
+			jobs = gather(in.direct, j)
 		case <-in.begun:
-			lag.Reset(applyAfter)
-			continue
-		case <-in.kick:
-		case <-lag.C:
-		}
-		err := g.applyPending()
-		if err != nil {
-			g.d.log.Error("rows could not be moved from the journal to their tables; they are safe, and it is tried again", "error", err)
-			lag.Reset(retryApply)
-			for _, j := range batch {
-				j.answer(err)
+			if failing == nil {
+				lag.Reset(applyAfter)
 			}
 			continue
+		case <-in.kick:
+			if failing != nil {
+				continue
+			}
+		case <-lag.C:
+			failing = nil
 		}
-		if len(batch) > 0 {
-			g.commit(batch)
+		if failing == nil {
+			if failing = g.applyPending(); failing != nil {
+				g.d.log.Error("rows could not be moved from the journal to their tables; they are safe, and it is tried again", "error", failing)
+				lag.Reset(retryApply)
+			}
+		}
+		switch {
+		case failing != nil:
+			for _, j := range jobs {
+				j.answer(failing)
+			}
+		case len(jobs) > 0:
+			g.commit(jobs)
 		}
 	}
 }
 
-// applyPending applies what is pending and tells those who wait for it.
+// applyPending applies what is pending, in as many transactions as it takes, and
+// tells those who wait for it.
 func (g *group) applyPending() error {
 	in := g.intake
 	in.mu.Lock()
-	list := in.pending
-	in.pending = nil
+	head := in.head
 	in.mu.Unlock()
-	var err error
-	if len(list) > 0 {
-		err = g.apply(context.Background(), list)
+	for {
+		list := in.next(head)
+		if len(list) == 0 {
+			return nil
+		}
+		err := g.apply(context.Background(), list)
+		in.settled(err)
+		if err != nil {
+			return err
+		}
 	}
+}
+
+// next returns what the next transaction applies of what was acknowledged up
+// to head.
+func (in *intake) next(head uint64) []record {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.failing = err
-	if err != nil {
-		in.pending = append(list, in.pending...)
-		for _, w := range in.waiters {
-			w.done <- err
+	var sum load
+	for n, r := range in.pending {
+		if r.seq > head || sum.reaches(applyRows, applyBytes) {
+			return in.pending[:n:n]
 		}
-		in.waiters = nil
-		in.room.Broadcast()
-		return err
+		sum.add(r.load)
 	}
-	for _, r := range list {
-		in.rows -= r.rows
-		in.applied = r.seq
+	return in.pending[:len(in.pending):len(in.pending)]
+}
+
+// settled notes what has been applied and tells those who wait.
+func (in *intake) settled(err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.failing, in.applied = err, in.done
+	n := 0
+	for n < len(in.pending) && in.pending[n].seq <= in.done {
+		in.load.sub(in.pending[n].load)
+		n++
+	}
+	clear(in.pending[:n])
+	if in.pending = in.pending[n:]; len(in.pending) == 0 {
+		in.pending = nil
 	}
 	rest := in.waiters[:0]
 	for _, w := range in.waiters {
-		if w.seq <= in.applied {
+		switch {
+		case w.seq <= in.applied:
 			w.done <- nil
-		} else {
+		case err != nil:
+			w.done <- err
+		default:
 			rest = append(rest, w)
 		}
 	}
+	clear(in.waiters[len(rest):])
 	in.waiters = rest
 	if len(rest) > 0 { // acknowledged while the transaction ran
 		signal(in.kick)
 	}
+	if len(in.pending) > 0 {
+		signal(in.begun)
+	}
 	in.room.Broadcast()
-	return nil
 }
 
 // closeIntake ends the other goroutine after its last work, then the journal.

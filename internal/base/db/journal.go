@@ -1,19 +1,17 @@
 package db
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
+
+	"postroad/internal/base/disk"
 )
 
 // The journal is what makes a shared transaction durable on SQLite: rows that
@@ -21,27 +19,49 @@ import (
 // rows reach their tables later, many transactions at a time. A row that was
 // inserted and deleted meanwhile never does.
 //
-// It is a directory of files NNNNNNNNNNNN.log, each named by the number of its
-// first record. A record is
+// It is a directory of files NUMBER-MARK.log, each named by the number of its
+// first record (20 digits) and the mark of the database (8 hexadecimal digits).
+// A record is
 //
 //	magic(4) length(4) sequence(8) crc32c(4) payload(length)
 //
-// in little endian; the checksum covers length, sequence and payload. The
-// sequence numbers rise by one. journal_state in the database holds the number
-// up to which records have been applied, written in the transaction that
-// applied them, so that each is applied once.
+// in little endian; the checksum covers length, sequence and payload and begins
+// with the mark. The mark is a random number that the database holds: a journal
+// is not applied to another database, and what looks like a record inside of a
+// value somebody sent is none.
+//
+// The sequence numbers rise by one without a gap. A file's records count up to
+// the first of the file that follows it: what stands behind was refused and
+// could not be cut off. journal_state in the database holds the number up to
+// which records have been applied, written in the transaction that applied them,
+// so that each is applied once.
 type journal struct {
-	dir    string
-	log    *slog.Logger
-	create func(name string) (journalFile, error)
+	dir  string
+	mark uint32 // 0: of a database that had none yet; then names have none either
+	log  *slog.Logger
+	fs   journalDir
 
+	limit int64 // size at which a file is ended
 	file  journalFile
-	size  int64    // of file, up to the last good record
-	first uint64   // number of file's first record
-	seq   uint64   // last number used
-	old   []string // complete files, oldest first
-	upto  []uint64 // last record of each of old
+	size  int64  // of file, up to the last good record
+	first uint64 // number of file's first record
+	seq   uint64 // last number used
+	old   []oldFile
 	buf   []byte
+}
+
+// oldFile is a file that is not written any more; they are kept oldest first.
+type oldFile struct {
+	name    string
+	upto    uint64 // its last record
+	damaged bool   // records are missing
+}
+
+// journalDir is what the journal needs of its directory.
+type journalDir interface {
+	create(name string) (journalFile, error) // which must not exist
+	remove(name string) error
+	sync() error // makes what was created and removed durable
 }
 
 // journalFile is what the journal needs of a file.
@@ -51,62 +71,50 @@ type journalFile interface {
 	Truncate(size int64) error
 }
 
+type osDir string
+
+func (d osDir) create(name string) (journalFile, error) {
+	return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+}
+func (d osDir) remove(name string) error { return os.Remove(name) }
+func (d osDir) sync() error              { return disk.SyncDir(string(d)) }
+
 const (
 	journalMagic  = 0x4c4a5250 // "PRJL"
 	journalHeader = 20
 	// journalFileBytes is when a new file is begun.
 	journalFileBytes = 32 << 20
+	// maxRecord bounds the payload of a record.
+	maxRecord = 512 << 20
 )
+
+// errTooLarge is a transaction that no record can hold.
+var errTooLarge = errors.New("transaction is too large")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // openJournal opens the directory, making it if need be. Its files are those
 // of an earlier run, for replay. Only one program uses a directory: the lock of
 // the data directory sees to that.
-func openJournal(dir string, log *slog.Logger) (*journal, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+func openJournal(dir string, mark uint32, log *slog.Logger) (*journal, error) {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = disk.SyncDir(filepath.Dir(dir)) // a journal in a directory that is gone after a power failure is gone too
 	}
-	return &journal{dir: dir, log: log, create: func(name string) (journalFile, error) {
-		return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	}}, nil
-}
-
-// files lists the journal's files, oldest first.
-func (j *journal) files() ([]string, error) {
-	entries, err := os.ReadDir(j.dir)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	var out []string
-	for _, e := range entries {
-		if _, ok := firstRecord(e.Name()); ok {
-			out = append(out, filepath.Join(j.dir, e.Name()))
-		}
-	}
-	slices.Sort(out)
-	return out, nil
-}
-
-func (j *journal) path(first uint64) string {
-	return filepath.Join(j.dir, fmt.Sprintf("%020d.log", first))
-}
-
-// firstRecord reads the number in a file's name.
-func firstRecord(name string) (uint64, bool) {
-	digits, ok := strings.CutSuffix(filepath.Base(name), ".log")
-	if !ok || len(digits) != 20 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil
+	return &journal{dir: dir, mark: mark, log: log, fs: osDir(dir), limit: journalFileBytes}, nil
 }
 
 // append writes a record and returns its number when it is on disk. After an
 // error nothing of it counts; the next record goes to another file, because a
 // file whose sync has failed cannot be trusted any more.
 func (j *journal) append(payload []byte) (uint64, error) {
-	if j.file != nil && j.size >= journalFileBytes {
+	if len(payload) > maxRecord {
+		return 0, fmt.Errorf("journal: %w: %d bytes", errTooLarge, len(payload))
+	}
+	if j.file != nil && j.size >= j.limit {
 		if err := j.retire(); err != nil {
 			return 0, err
 		}
@@ -116,8 +124,7 @@ func (j *journal) append(payload []byte) (uint64, error) {
 			return 0, err
 		}
 	}
-	j.seq++
-	j.buf = appendRecord(j.buf[:0], j.seq, payload)
+	j.buf = appendRecord(j.buf[:0], j.mark, j.seq+1, payload)
 	_, err := j.file.Write(j.buf)
 	if err == nil {
 		err = j.file.Sync()
@@ -128,28 +135,41 @@ func (j *journal) append(payload []byte) (uint64, error) {
 	if err != nil {
 		return 0, j.abandon(err)
 	}
+	j.seq++
 	j.size += int64(journalHeader + len(payload))
 	return j.seq, nil
 }
 
-func appendRecord(b []byte, seq uint64, payload []byte) []byte {
+func appendRecord(b []byte, mark uint32, seq uint64, payload []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, journalMagic)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	b = binary.LittleEndian.AppendUint64(b, seq)
-	sum := crc32.Update(crc32.Checksum(b[4:16], castagnoli), castagnoli, payload)
-	b = binary.LittleEndian.AppendUint32(b, sum)
+	b = binary.LittleEndian.AppendUint32(b, checksum(mark, b[len(b)-12:], payload))
 	return append(b, payload...)
+}
+
+// checksum is of a header's length and sequence and the payload.
+func checksum(mark uint32, head, payload []byte) uint32 {
+	return crc32.Update(crc32.Update(mark, castagnoli, head), castagnoli, payload)
 }
 
 // begin makes the next file. Its directory entry is synced with it: a record
 // in a file that is gone after a power failure would be lost.
 func (j *journal) begin() error {
-	f, err := j.create(j.path(j.seq + 1))
+	name := j.path(j.seq + 1)
+	f, err := j.fs.create(name)
+	if errors.Is(err, fs.ErrExist) {
+		// Files of earlier runs are gone: it is what was left of a begin or a
+		// first record that failed, and holds nothing that counts.
+		if err = j.fs.remove(name); err == nil {
+			f, err = j.fs.create(name)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := syncDir(j.dir); err != nil {
-		return errors.Join(fmt.Errorf("journal: %w", err), f.Close(), os.Remove(j.path(j.seq+1)))
+	if err := j.fs.sync(); err != nil {
+		return errors.Join(fmt.Errorf("journal: %w", err), f.Close(), j.fs.remove(name))
 	}
 	j.file, j.first, j.size = f, j.seq+1, 0
 	return nil
@@ -161,189 +181,67 @@ func (j *journal) retire() error {
 		return nil
 	}
 	err := j.file.Close()
-	j.old, j.upto, j.file = append(j.old, j.path(j.first)), append(j.upto, j.seq), nil
+	j.old, j.file = append(j.old, oldFile{name: j.path(j.first), upto: j.seq}), nil
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil
 }
 
-// abandon cuts a record off that could not be written and leaves the file.
+// abandon cuts a record off that could not be written and begins the next file:
+// with its name on disk the record does not count even if it is there after a
+// power failure, since the cut is not synced. A file without any other record
+// has that very name; begin replaces it.
 func (j *journal) abandon(cause error) error {
-	err := j.file.Truncate(j.size)
-	if err != nil {
-		j.log.Error("journal could not be cut after a failed write: an unacknowledged transaction may come back after a restart", "file", j.path(j.first), "error", err)
+	err := errors.Join(j.file.Truncate(j.size), j.file.Close())
+	if j.size > 0 {
+		j.old = append(j.old, oldFile{name: j.path(j.first), upto: j.seq})
 	}
-	if j.size == 0 && err == nil {
-		err = errors.Join(j.file.Close(), os.Remove(j.path(j.first)))
-		j.file = nil
-	} else {
-		err = j.retire()
-	}
+	j.file = nil
 	if err != nil {
-		j.log.Error("journal", "error", err)
+		j.log.Warn("journal could not be cut after a failed write", "error", err)
+	}
+	if err := j.begin(); err != nil {
+		j.log.Error("journal: a transaction that was refused may come back if the program ends before the next one", "record", j.seq+1, "error", err)
 	}
 	return fmt.Errorf("journal: %w", cause)
 }
 
 // release deletes files whose records have all been applied.
 func (j *journal) release(applied uint64) {
-	for len(j.old) > 0 && j.upto[0] <= applied {
-		if err := os.Remove(j.old[0]); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for len(j.old) > 0 && j.old[0].upto <= applied {
+		if err := j.fs.remove(j.old[0].name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			j.log.Error("journal", "error", err)
 			return
 		}
-		j.old, j.upto = j.old[1:], j.upto[1:]
+		j.old = j.old[1:]
 	}
 }
+
+// clear takes the files of earlier runs away after all of them was applied, so
+// that their names are free. What is damaged is kept under another name.
+func (j *journal) clear() error {
+	for _, f := range j.old {
+		var err error
+		if f.damaged {
+			j.log.Error("journal: the damaged file is kept to be looked at and is not used any more", "file", f.name+damagedSuffix)
+			err = os.Rename(f.name, f.name+damagedSuffix)
+		} else {
+			err = j.fs.remove(f.name)
+		}
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	j.old = nil
+	return nil
+}
+
+const damagedSuffix = ".damaged"
 
 // close ends the journal. If everything was applied nothing of it stays.
 func (j *journal) close(applied uint64) error {
 	err := j.retire()
 	j.release(applied)
 	return err
-}
-
-// replay calls apply for each record after the given number, in their order,
-// and continues numbering behind the last. What is torn at the end of the last
-// file was never acknowledged; damage elsewhere is reported and passed over.
-func (j *journal) replay(after uint64, apply func(seq uint64, payload []byte) error) (records int, err error) {
-	names, err := j.files()
-	if err != nil {
-		return 0, err
-	}
-	j.seq = after
-	for i, name := range names {
-		n, err := j.replayFile(name, i == len(names)-1, apply)
-		records += n
-		if err != nil {
-			return records, fmt.Errorf("journal %s: %w", filepath.Base(name), err)
-		}
-		first, _ := firstRecord(name)
-		j.old, j.upto = append(j.old, name), append(j.upto, max(j.seq, first))
-		j.seq = max(j.seq, first) // its name is taken
-	}
-	return records, nil
-}
-
-func (j *journal) replayFile(name string, last bool, apply func(uint64, []byte) error) (records int, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	r := &recordReader{r: bufio.NewReaderSize(f, 1<<20), size: info.Size()}
-	for {
-		seq, payload, err := r.next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return records, err
-		}
-		if seq <= j.seq {
-			continue
-		}
-		if err := apply(seq, payload); err != nil {
-			return records, err
-		}
-		j.seq = seq
-		records++
-	}
-	switch {
-	case r.gaps > 0:
-		j.log.Error("journal is damaged: some transactions that were acknowledged may be lost", "file", name, "places", r.gaps, "bytes", r.skipped)
-	case r.skipped > 0 && last:
-		j.log.Warn("journal ended in the middle of a write; what was cut had not been acknowledged", "file", name, "bytes", r.skipped)
-	case r.skipped > 0:
-		j.log.Warn("journal holds the rest of a failed write", "file", name, "bytes", r.skipped)
-	}
-	return records, nil
-}
-
-// recordReader finds the good records of a file.
-type recordReader struct {
-	r       *bufio.Reader
-	size    int64 // of the file: no record is longer
-	gaps    int   // places with bad bytes before a good record
-	skipped int64 // bad bytes in all
-	bad     bool  // in bad bytes
-}
-
-// next returns the next record that is whole, io.EOF when there is none. After
-// bad bytes it looks for the next header with a right checksum.
-func (r *recordReader) next() (seq uint64, payload []byte, err error) {
-	for {
-		head, err := r.r.Peek(journalHeader)
-		if len(head) < journalHeader {
-			r.skipped += int64(len(head))
-			return 0, nil, eof(err)
-		}
-		if seq, payload, ok, err := r.record(head); err != nil || ok {
-			if ok && r.bad {
-				r.bad = false
-				r.gaps++
-			}
-			return seq, payload, err
-		}
-		r.bad = true
-		n := 1
-		if i := bytes.IndexByte(head[1:], journalMagic&0xff); i >= 0 {
-			n += i
-		} else {
-			n = len(head)
-		}
-		r.skipped += int64(n)
-		if _, err := r.r.Discard(n); err != nil {
-			return 0, nil, eof(err)
-		}
-	}
-}
-
-func eof(err error) error {
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.EOF
-	}
-	return err
-}
-
-// record reads the record at the front if it is whole.
-func (r *recordReader) record(head []byte) (seq uint64, payload []byte, ok bool, err error) {
-	if binary.LittleEndian.Uint32(head) != journalMagic {
-		return 0, nil, false, nil
-	}
-	length := int(binary.LittleEndian.Uint32(head[4:]))
-	if int64(length) > r.size {
-		return 0, nil, false, nil
-	}
-	if journalHeader+length > r.r.Size() {
-		r.r = bufio.NewReaderSize(r.r, journalHeader+length) // larger than the buffer: one around it that holds it
-	}
-	all, err := r.r.Peek(journalHeader + length)
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		return 0, nil, false, err
-	}
-	sum := crc32.Update(crc32.Checksum(all[4:16], castagnoli), castagnoli, all[journalHeader:])
-	if sum != binary.LittleEndian.Uint32(all[16:]) {
-		return 0, nil, false, nil
-	}
-	seq = binary.LittleEndian.Uint64(all[8:])
-	payload = bytes.Clone(all[journalHeader:])
-	_, err = r.r.Discard(len(all))
-	return seq, payload, true, err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

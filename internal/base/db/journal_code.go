@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 )
 
 // A payload is the staged statements of the transactions of one record, in
@@ -212,7 +211,7 @@ func (d *decoder) skip(n int) {
 // same reports whether two stages are rows of the same statement.
 func (s *stage) same(o *stage) bool {
 	if s.ins != nil && o.ins != nil {
-		return s.ins == o.ins || s.ins.Table == o.ins.Table && s.ins.Suffix == o.ins.Suffix && strings.Join(s.ins.Columns, ",") == strings.Join(o.ins.Columns, ",")
+		return s.ins == o.ins || s.ins.equal(o.ins)
 	}
 	return s.del != nil && o.del != nil && *s.del == *o.del
 }

@@ -26,6 +26,7 @@ type merge struct {
 // rows are the rows of one statement in a step.
 type rows struct {
 	stage
+	byID     bool // its rows can be told by the first value
 	replaces bool
 	dead     int // rows taken out again
 }
@@ -83,7 +84,7 @@ func (m *merge) keyed(g *rows, key rowKey, row []any) *rows {
 	ref, again := m.touched[key]
 	u := m.unkeyed[key.table]
 	switch {
-	case u != nil && u != g:
+	case u != nil && (u != g || again):
 		g = m.step(&g.stage)
 	case !again:
 	case g.del != nil && ref.g.ins != nil:
@@ -105,11 +106,25 @@ func (m *merge) keyed(g *rows, key rowKey, row []any) *rows {
 
 // key returns which row the values are about.
 func (g *rows) key(row []any) (k rowKey, ok bool) {
-	if g.ins != nil && g.ins.Columns[0] != "id" || g.del != nil && g.del.Column != "id" {
+	if !g.byID {
 		return k, false
 	}
-	id, ok := row[0].(int64)
-	return rowKey{g.table(), id}, ok
+	switch id := row[0].(type) {
+	case int64:
+		return rowKey{g.table(), id}, true
+	case int:
+		return rowKey{g.table(), int64(id)}, true
+	}
+	return k, false
+}
+
+// goesByID reports whether the statement is about the row whose id comes first. An
+// insert that may change the row it meets by another column is not.
+func (s *stage) goesByID() bool {
+	if s.del != nil {
+		return s.del.Column == "id"
+	}
+	return s.ins.Columns[0] == "id" && (s.ins.Suffix == "" || strings.HasPrefix(s.ins.Suffix, "ON CONFLICT (id)"))
 }
 
 // others reports whether the step has other statements of g's table.
@@ -140,7 +155,7 @@ func (m *merge) rows(s *stage) *rows {
 			return g
 		}
 	}
-	g := &rows{stage: stage{ins: s.ins, del: s.del, cols: s.cols}}
+	g := &rows{stage: stage{ins: s.ins, del: s.del, cols: s.cols}, byID: s.goesByID()}
 	g.replaces = s.ins != nil && s.ins.Suffix != "" && s.ins.Suffix == Replace(s.ins.Columns)
 	m.now = append(m.now, g)
 	return g

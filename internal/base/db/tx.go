@@ -30,6 +30,7 @@ type Tx struct {
 
 	journaled bool // rows go to the journal: there is no SQL transaction
 	impure    bool // one was needed
+	misuse    error
 }
 
 // errNeedsSQL is what statements get in a journaled transaction; its caller's
@@ -51,11 +52,14 @@ func (t *Tx) Dialect() Dialect { return t.db.Dialect }
 // Context returns the context of the transaction.
 func (t *Tx) Context() context.Context { return t.ctx }
 
-// AfterCommit runs fn once the transaction is durable; not at all otherwise.
+// AfterCommit runs fn once the transaction is durable; not at all otherwise. In
+// a transaction of Group the other callers wait for fn: there it must not block,
+// and not use the DB.
 func (t *Tx) AfterCommit(fn func()) { t.after = append(t.after, fn) }
 
 // AfterRollback runs fn when the transaction, or this caller's part of a shared
-// one, is undone. A shared transaction may run the caller's function again.
+// one, is undone. A shared transaction may run the caller's function again. It
+// must not block and not use the DB.
 func (t *Tx) AfterRollback(fn func()) { t.undo = append(t.undo, fn) }
 
 func (t *Tx) undone() {
@@ -141,6 +145,10 @@ type Insert struct {
 	Suffix  string
 }
 
+func (i *Insert) equal(o *Insert) bool {
+	return i.Table == o.Table && i.Suffix == o.Suffix && slices.Equal(i.Columns, o.Columns)
+}
+
 // Delete is a statement for StageDelete: rows of Table by one column.
 type Delete struct {
 	Table  string
@@ -157,21 +165,26 @@ type stage struct {
 
 // Stage queues one row; rows of the same statement are written together, in
 // the order staged, when the transaction ends. Statements run in the order
-// they were first staged.
+// they were first staged; without values only the place in that order is taken.
+// What the values refer to must not be changed any more, not even afterwards.
 func (t *Tx) Stage(ins *Insert, values ...any) {
+	if n := len(ins.Columns); n == 0 || len(values)%n != 0 {
+		t.misuse = fmt.Errorf("%s: %d values staged for %d columns", ins.Table, len(values), n)
+		return
+	}
 	for _, s := range t.staged {
-		if s.ins == ins || (s.ins != nil && s.ins.Table == ins.Table && s.ins.Suffix == ins.Suffix && slices.Equal(s.ins.Columns, ins.Columns)) {
+		if s.ins == ins || s.ins != nil && s.ins.equal(ins) {
 			s.args = append(s.args, values...)
 			return
 		}
 	}
-	t.staged = append(t.staged, &stage{ins: ins, cols: len(ins.Columns), args: values})
+	t.staged = append(t.staged, &stage{ins: ins, cols: len(ins.Columns), args: slices.Clip(values)})
 }
 
 // StageDelete queues the deletion of the row whose column has the value.
 func (t *Tx) StageDelete(del *Delete, value any) {
 	for _, s := range t.staged {
-		if s.del == del {
+		if s.del != nil && *s.del == *del {
 			s.args = append(s.args, value)
 			return
 		}

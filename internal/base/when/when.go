@@ -22,6 +22,9 @@ func Parse(s string) (time.Time, bool) {
 	if len(s) > 64 {
 		return time.Time{}, false
 	}
+	if t, ok := common(s); ok {
+		return inRange(t)
+	}
 	if f, err := strconv.ParseFloat(s, 64); err == nil {
 		if !(f >= 0 && f <= maxEpoch) { // NaN fails both
 			return time.Time{}, false
@@ -32,10 +35,28 @@ func Parse(s string) (time.Time, bool) {
 	if err != nil {
 		t, err = mail.ParseDate(zone(s))
 	}
-	if err != nil || t.Unix() < 0 || t.Unix() > maxEpoch {
+	if err != nil {
+		return time.Time{}, false
+	}
+	return inRange(t)
+}
+
+func inRange(t time.Time) (time.Time, bool) {
+	if t.Unix() < 0 || t.Unix() > maxEpoch {
 		return time.Time{}, false
 	}
 	return t.UTC(), true
+}
+
+// common reads the one form nearly all mail software writes. net/mail reads it
+// as well, but tries its layouts one after the other, and each that fails makes
+// an error.
+func common(s string) (time.Time, bool) {
+	if len(s) != len(time.RFC1123Z) || s[3] != ',' {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC1123Z, s)
+	return t, err == nil
 }
 
 // zone makes the last word an offset (RFC 5322 section 4.3).

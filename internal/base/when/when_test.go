@@ -1,6 +1,7 @@
 package when
 
 import (
+	"net/mail"
 	"testing"
 	"time"
 )
@@ -28,6 +29,33 @@ func TestParse(t *testing.T) {
 		got, ok := Parse(in)
 		if s := got.Format(time.RFC3339Nano); ok != (want != "") || ok && s != want {
 			t.Errorf("%q: %s %v, want %q", in, s, ok, want)
+		}
+	}
+}
+
+// FuzzCommon compares the short way with the one it replaces.
+func FuzzCommon(f *testing.F) {
+	for _, s := range []string{"Fri, 14 Oct 2011 12:00:00 +0000", "fri, 31 feb 2011 24:00:60 -2400", "Fri, 14 Oct 2011 12:00:0.5 +000",
+		"Fri,   1 Oct 2011 2:00:00 +0100", "Fri, 14 Oct 2011 12:00:00 +9999", "Fri, 14 Oct 0011 12:00:00 +0060"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := common(s)
+		if !ok {
+			return // the long way decides
+		}
+		want, err := mail.ParseDate(zone(s))
+		if err != nil || !got.Equal(want) {
+			t.Fatalf("%q: %v, net/mail has %v %v", s, got, want, err)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := Parse("Fri, 14 Oct 2011 12:00:00 +0000"); !ok {
+			b.Fatal("refused")
 		}
 	}
 }

@@ -136,7 +136,7 @@ func (s *Service) Lookup(ctx context.Context, accountID, id string) (*Message, e
 	case strings.Contains(id, "@"):
 		m, err = s.one(ctx, "WHERE m.message_id = ? AND (? = '' OR m.account_id = ?) ORDER BY m.id DESC LIMIT 1", strings.Trim(id, "<>"), accountID, accountID)
 	default:
-		m, err = s.one(ctx, "WHERE m.storage_key = ?", id)
+		m, err = s.one(ctx, "WHERE m.id = ? AND m.storage_key = ?", keyID(id), id)
 	}
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -330,20 +329,6 @@ func (d *draft) finish(files []event.Attachment) {
 		m.Template = &event.Template{Name: m.Options.Template, Version: m.Options.TemplateVersion, IsText: m.Options.TemplateText == "yes"}
 	}
 	end := max(bytes.Index(d.sub.MIME, []byte("\r\n\r\n")), 0)
-	m.UTF8, m.EightBit = eightBit(d.sub.MIME[:end]), eightBit(d.sub.MIME[end:])
+	m.UTF8, m.EightBit = mime.EightBit(d.sub.MIME[:end]), mime.EightBit(d.sub.MIME[end:])
 	d.personal()
-}
-
-func eightBit(b []byte) bool {
-	for ; len(b) >= 8; b = b[8:] {
-		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {
-			return true
-		}
-	}
-	for _, c := range b {
-		if c >= 0x80 {
-			return true
-		}
-	}
-	return false
 }

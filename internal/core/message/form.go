@@ -29,6 +29,7 @@ type form struct {
 	options  int       // bytes of o:, h:, v: and t: names and values
 	hash     hash.Hash // nil when nobody asks for it
 	scratch  *bytes.Buffer
+	in       counted // the field being read
 	size     int64
 	memory   *memory
 	held     int64 // of memory
@@ -48,7 +49,7 @@ func errTooLarge(limit int64) error {
 // readForm reads the request body as a stream, hashing it into digest unless
 // that is nil. What it holds is taken from the budget m; the caller releases it.
 func readForm(f op.Form, limit int64, m *memory, digest hash.Hash) (*form, error) {
-	r := &form{hash: digest, memory: m, scratch: bytes.NewBuffer(make([]byte, 0, usualBytes))}
+	r := &form{hash: digest, memory: m, scratch: m.buffer(), fields: make([]pair, 0, 8)}
 	for {
 		field, err := f.Next()
 		if err == io.EOF { // not errors.Is: a body that breaks off is no end
@@ -64,20 +65,31 @@ func readForm(f op.Form, limit int64, m *memory, digest hash.Hash) (*form, error
 	}
 }
 
-// release gives back what the form held of the budget.
+// release gives back what the form held of the budget, and its scratch buffer,
+// of which nothing that stays is a part.
 func (r *form) release() {
 	r.memory.give(r.held)
 	r.held = 0
+	if r.scratch != nil {
+		r.memory.reuse(r.scratch)
+		r.scratch = nil
+	}
 }
 
-// counted counts what is read of a field against the budget.
+// counted reads at most left bytes of a field and counts them against the
+// budget.
 type counted struct {
 	r    *form
 	body io.Reader
+	left int64
 }
 
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.body.Read(p)
+func (c *counted) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := c.body.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
 	if n > 0 && !c.r.memory.take(int64(n)) {
 		return 0, errs.New(errs.Unavailable, "too much mail is being received at this moment, try again later")
 	}
@@ -87,7 +99,8 @@ func (c counted) Read(p []byte) (int, error) {
 
 func (r *form) take(field op.Field, limit int64) error {
 	r.scratch.Reset()
-	if _, err := r.scratch.ReadFrom(io.LimitReader(counted{r, field.Body}, limit-r.size+1)); err != nil {
+	r.in = counted{r: r, body: field.Body, left: limit - r.size + 1}
+	if _, err := r.scratch.ReadFrom(&r.in); err != nil {
 		return err
 	}
 	data := r.scratch.Bytes() // what stays is copied below
@@ -199,7 +212,7 @@ func (r *form) all(name string) (out []string) {
 // kept returns the fields for the record of the request, values shortened and
 // files by name and size.
 func (r *form) kept() [][2]string {
-	var out [][2]string
+	out := make([][2]string, 0, min(len(r.fields), maxKeptFields)+len(r.files)+len(r.inline))
 	for _, p := range r.fields {
 		if len(out) == maxKeptFields {
 			break

@@ -27,7 +27,7 @@ func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, err
 	}
 	f := &form{memory: s.memory}
 	defer f.release()
-	raw, err := s.readAll(counted{f, in.Body})
+	raw, err := s.readAll(&counted{r: f, body: in.Body, left: s.MaxBytes + 1})
 	if err != nil {
 		return nil, err
 	}

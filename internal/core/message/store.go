@@ -18,16 +18,16 @@ var insMessage = &db.Insert{Table: "message", Columns: []string{"id", "account_i
 
 // encode turns a message into its row; done before the transaction begins.
 func encode(m *Message) ([]any, error) {
-	meta, err := json.Marshal(&m.Meta)
+	meta, err := encodeMeta(&m.Meta)
 	if err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
-	req, err := json.Marshal(&m.Request)
+	req, err := encodeRequest(&m.Request)
 	if err != nil {
 		return nil, fmt.Errorf("message: %w", err)
 	}
 	return []any{m.ID, m.AccountID, m.DomainID, m.StorageKey, m.MessageID, m.Sender, int64(m.Blob.Segment), m.Blob.String(),
-		m.Size, string(meta), string(req), m.CreatedAt.UnixMicro(), m.ExpiresAt.UnixMicro()}, nil
+		m.Size, meta, req, m.CreatedAt.UnixMicro(), m.ExpiresAt.UnixMicro()}, nil
 }
 
 func stageMessage(tx *db.Tx, row []any) { tx.Stage(insMessage, row...) }
@@ -84,7 +84,7 @@ func (s *Service) ByID(ctx context.Context, id int64) (*Message, error) {
 
 // ByKey returns the message of the domain with the storage key.
 func (s *Service) ByKey(ctx context.Context, domainID int64, key string) (*Message, error) {
-	m, err := s.one(ctx, "WHERE m.storage_key = ? AND m.domain_id = ?", key, domainID)
+	m, err := s.one(ctx, "WHERE m.id = ? AND m.storage_key = ? AND m.domain_id = ?", keyID(key), key, domainID)
 	if err != nil {
 		return nil, err
 	}

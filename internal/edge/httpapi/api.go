@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type API struct {
 	idle    time.Duration
 	metrics *metrics
 	buffers buffers
+	readers sync.Pool // of *bufio.Reader, for forms
 	openAPI []byte
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -36,7 +37,10 @@ type body struct {
 	received int64 // bytes on the wire
 	err      error // first failure; io.EOF at the end
 
-	conn  *http.ResponseController
+	readers *sync.Pool // of *bufio.Reader; nil in bodies that are no request's
+	in      *bufio.Reader
+
+	conn  http.ResponseController
 	raw   io.Reader
 	idle  time.Duration
 	paced int64 // received at the last renewal
@@ -53,7 +57,7 @@ func hasBody(r *http.Request) bool {
 // openBody prepares the body of the request. A body announced as too large is
 // refused before it is read.
 func (c *call) openBody() (*body, error) {
-	b := &body{max: c.api.max, conn: http.NewResponseController(c.w), idle: c.api.idle}
+	b := &body{max: c.api.max, readers: &c.api.readers, conn: *http.NewResponseController(c.w), idle: c.api.idle}
 	if c.r.ContentLength > b.max {
 		c.w.Header().Set("Connection", "close")
 		return nil, b.tooLarge()
@@ -194,6 +198,9 @@ func (b *body) failure() error {
 // drain reads what follows the end of a form, so that the connection can be
 // used again and the server notices a client that leaves.
 func (b *body) drain() {
+	if b.err != nil {
+		return
+	}
 	var scrap [512]byte
 	for range 128 {
 		if _, err := b.Read(scrap[:]); err != nil {
@@ -202,8 +209,29 @@ func (b *body) drain() {
 	}
 }
 
+// bufferBytes is read at once of a form: most messages are then read with two
+// calls of the system.
+const bufferBytes = 16 << 10
+
+// buffered returns a reader of the body that is valid until close.
+func (b *body) buffered() *bufio.Reader {
+	if b.readers != nil && b.in == nil {
+		b.in, _ = b.readers.Get().(*bufio.Reader)
+	}
+	if b.in == nil {
+		b.in = bufio.NewReaderSize(nil, bufferBytes)
+	}
+	b.in.Reset(b)
+	return b.in
+}
+
 // close ends the reading; the server discards what is left.
 func (b *body) close() {
+	if b.in != nil && b.readers != nil {
+		b.in.Reset(nil)
+		b.readers.Put(b.in)
+		b.in = nil
+	}
 	if b.zip != nil {
 		_ = b.zip.Close() // says only what Read has said
 	}

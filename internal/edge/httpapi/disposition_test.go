@@ -59,3 +59,26 @@ func FuzzDisposition(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPlainHeaders compares the short ways with the full ones.
+func FuzzPlainHeaders(f *testing.F) {
+	f.Add("to")
+	f.Add("h:X-A; b=")
+	f.Add("a\"; filename=\"b")
+	f.Add("a%20\\")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, header := range []string{s, `form-data; name="` + s + `"`} {
+			if name, ok := plainDisposition(header); ok {
+				full, file, isFile, err := fullDisposition(header)
+				if name != full || file != "" || isFile || err != nil {
+					t.Errorf("%q: %q, in full %q %q %t %v", header, name, full, file, isFile, err)
+				}
+			}
+		}
+		for _, sent := range []string{s, typeMultipart + "; boundary=" + s} {
+			if got, want := parseMedia(sent), fullMedia(sent); got != want {
+				t.Errorf("%q: %+v, in full %+v", sent, got, want)
+			}
+		}
+	})
+}

@@ -32,6 +32,30 @@ type media struct {
 }
 
 func parseMedia(sent string) media {
+	if boundary, ok := plainBoundary(sent); ok {
+		return media{kind: typeMultipart, boundary: boundary, sent: sent}
+	}
+	return fullMedia(sent)
+}
+
+// plainBoundary reads the Content-Type nearly all multipart forms have: a
+// boundary of letters, digits, - and _, and no other parameter.
+func plainBoundary(sent string) (boundary string, ok bool) {
+	boundary, ok = strings.CutPrefix(sent, typeMultipart+"; boundary=")
+	if !ok || boundary == "" {
+		return "", false
+	}
+	for i := range len(boundary) {
+		switch c := boundary[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return "", false
+		}
+	}
+	return boundary, true
+}
+
+func fullMedia(sent string) media {
 	kind, params, err := mime.ParseMediaType(sent)
 	if err != nil && kind == "" {
 		kind, _, _ = strings.Cut(sent, ";")

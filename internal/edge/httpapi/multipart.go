@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"mime"
-	"mime/multipart"
 	"strings"
 
 	"postroad/internal/base/errs"
@@ -16,7 +15,7 @@ import (
 type multiForm struct {
 	media media
 	body  *body
-	parts *multipart.Reader
+	parts *parts
 	count int
 	decl  string // charset declared by a _charset_ field
 	text  textReader
@@ -28,7 +27,7 @@ func newMultiForm(m media, b *body) (*multiForm, error) {
 	if m.boundary == "" {
 		return nil, errs.New(errs.Invalid, textMultipart).WithHint("Content-Type has no boundary; let the HTTP client set the header")
 	}
-	return &multiForm{media: m, body: b, parts: multipart.NewReader(b, m.boundary)}, nil
+	return &multiForm{media: m, body: b, parts: newParts(b.buffered(), m.boundary)}, nil
 }
 
 // Multipart returns true.
@@ -40,7 +39,7 @@ func (f *multiForm) ContentType() string { return f.media.kind }
 // Next returns the next part that has a name.
 func (f *multiForm) Next() (op.Field, error) {
 	for f.end == nil {
-		p, err := f.parts.NextPart()
+		p, err := f.parts.next()
 		if err != nil {
 			f.end = f.phrase(err)
 			break
@@ -57,15 +56,15 @@ func (f *multiForm) Next() (op.Field, error) {
 	return op.Field{}, f.end
 }
 
-func (f *multiForm) field(p *multipart.Part) (field op.Field, skip bool, err error) {
+func (f *multiForm) field(p part) (field op.Field, skip bool, err error) {
 	if f.count++; f.count > maxParts {
 		return field, false, errTooManyFields
 	}
-	name, filename, isFile, err := disposition(p.Header.Get("Content-Disposition"))
+	name, filename, isFile, err := disposition(p.disposition)
 	if err != nil || name == "" {
 		return field, true, err
 	}
-	field.ContentType = p.Header.Get("Content-Type")
+	field.ContentType = p.contentType
 	field.Filename, field.IsFile = filename, isFile
 	if field.Name, err = cleanName(name); err != nil {
 		return field, false, err
@@ -76,7 +75,7 @@ func (f *multiForm) field(p *multipart.Part) (field op.Field, skip bool, err err
 	if err := checkText("filename", field.Filename); err != nil {
 		return field, false, err
 	}
-	f.part = partReader{form: f, r: p}
+	f.part = partReader{form: f, r: p.body}
 	if field.IsFile {
 		field.Body = &f.part
 		return field, false, nil
@@ -87,6 +86,31 @@ func (f *multiForm) field(p *multipart.Part) (field op.Field, skip bool, err err
 // disposition reads the name of a part and whether, and under which name, it is
 // a file. Parts with neither a name nor a sign of one are no fields.
 func disposition(header string) (name, filename string, isFile bool, err error) {
+	if name, ok := plainDisposition(header); ok {
+		return name, "", false, nil
+	}
+	return fullDisposition(header)
+}
+
+// plainDisposition reads what nearly all parts have: a name in quotes that has
+// nothing special in it, and no more.
+func plainDisposition(header string) (name string, ok bool) {
+	name, ok = strings.CutPrefix(header, `form-data; name="`)
+	if !ok {
+		return "", false
+	}
+	if name, ok = strings.CutSuffix(name, `"`); !ok {
+		return "", false
+	}
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return "", false
+		}
+	}
+	return name, true
+}
+
+func fullDisposition(header string) (name, filename string, isFile bool, err error) {
 	kind, params, perr := mime.ParseMediaType(header)
 	if perr != nil && header != "" {
 		return looseDisposition(header)

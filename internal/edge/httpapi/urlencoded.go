@@ -24,7 +24,7 @@ type urlForm struct {
 }
 
 func newURLForm(m media, b *body) *urlForm {
-	f := &urlForm{media: m, body: b, in: bufio.NewReader(b)}
+	f := &urlForm{media: m, body: b, in: b.buffered()}
 	f.value = urlValue{form: f, done: true}
 	return f
 }

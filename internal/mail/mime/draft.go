@@ -50,6 +50,7 @@ type part struct {
 	file     *File
 	inline   bool
 	enc      encoding
+	clean    bool   // of a text: its line ends are CRLF already
 	level    string // level of a container's boundary
 }
 
@@ -150,10 +151,11 @@ func collapse(ctype, level string, parts []*part) []*part {
 }
 
 func textPart(ctype, s string) *part {
-	if !isASCII(s) {
+	t := look(s)
+	if !t.ascii { // nor will it be after this, and its line ends stay
 		s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	}
-	return &part{ctype: ctype, text: s, enc: pickText(s)}
+	return &part{ctype: ctype, text: s, enc: t.pick(s), clean: t.clean}
 }
 
 func fileParts(files []File, inline bool) []*part {
@@ -207,6 +209,9 @@ func (p *part) size() int {
 	case encQP:
 		return n + len(p.text)*3/2
 	}
+	if p.clean {
+		return n + len(p.text)
+	}
 	return n + len(p.text) + len(p.text)/16
 }
 
@@ -221,6 +226,9 @@ func (p *part) append(dst []byte, stem string) []byte {
 	}
 	dst = append(dst, "; charset=utf-8\r\nContent-Transfer-Encoding: "...)
 	dst = append(append(dst, p.enc.String()...), "\r\n\r\n"...)
+	if p.clean && p.enc == enc7bit {
+		return append(dst, p.text...)
+	}
 	return appendText(dst, p.text, p.enc)
 }
 

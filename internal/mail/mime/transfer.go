@@ -2,6 +2,7 @@ package mime
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -24,16 +25,50 @@ func (e encoding) String() string {
 // maxLine is the line limit without CRLF (RFC 5321 section 4.5.3.1.6).
 const maxLine = 998
 
+// texture is what the encoding and the copying of a text depend on, found in
+// one look, since it runs over every text.
+type texture struct {
+	ascii bool // no octet over 127
+	fit   bool // no line is longer than maxLine
+	clean bool // every line end is CRLF
+}
+
+func look(s string) texture {
+	t := texture{ascii: isASCII(s)}
+	t.fit, t.clean = lineEnds(s)
+	return t
+}
+
+// lineEnds reports whether no line is too long, and whether CR and LF stand in
+// pairs only: there are as many of both, and a CR before every LF.
+func lineEnds(s string) (fit, clean bool) {
+	returns := strings.Count(s, "\r")
+	fit, clean = true, true
+	for {
+		i := strings.IndexByte(s, '\n')
+		if i < 0 {
+			return fit && len(s) <= maxLine, clean && returns == 0
+		}
+		fit = fit && i <= maxLine
+		clean = clean && i > 0 && s[i-1] == '\r'
+		if !fit && !clean {
+			return false, false
+		}
+		returns--
+		s = s[i+1:]
+	}
+}
+
 // pickText chooses the encoding of a text: 7bit where allowed, otherwise the
 // shorter of quoted-printable and base64.
-func pickText(s string) encoding {
-	if isASCII(s) {
-		if linesFit(s) && strings.IndexByte(s, 0) < 0 {
+func pickText(s string) encoding { return look(s).pick(s) }
+
+func (t texture) pick(s string) encoding {
+	if t.ascii && strings.IndexByte(s, 0) < 0 {
+		if t.fit {
 			return enc7bit
 		}
-		if strings.IndexByte(s, 0) < 0 {
-			return encQP
-		}
+		return encQP
 	}
 	n := 0
 	for i := 0; i < len(s); i++ {
@@ -47,16 +82,22 @@ func pickText(s string) encoding {
 	return encBase64
 }
 
-// isASCII tests eight octets a step: it runs over every text.
+// EightBit reports whether b has an octet over 127.
+func EightBit(b []byte) bool { return !isASCII(view(b)) }
+
+// isASCII tests 32 octets a step: it runs over every text.
 func isASCII(s string) bool {
-	for len(s) >= 8 {
-		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&0x80 != 0 {
+	const high = 0x8080808080808080
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) // only read
+	for ; len(b) >= 32; b = b[32:] {
+		w := binary.LittleEndian.Uint64(b) | binary.LittleEndian.Uint64(b[8:]) |
+			binary.LittleEndian.Uint64(b[16:]) | binary.LittleEndian.Uint64(b[24:])
+		if w&high != 0 {
 			return false
 		}
-		s = s[8:]
 	}
-	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
 			return false
 		}
 	}
@@ -64,16 +105,8 @@ func isASCII(s string) bool {
 }
 
 func linesFit(s string) bool {
-	for {
-		i := strings.IndexByte(s, '\n')
-		if i < 0 {
-			return len(s) <= maxLine
-		}
-		if i > maxLine {
-			return false
-		}
-		s = s[i+1:]
-	}
+	fit, _ := lineEnds(s)
+	return fit
 }
 
 // appendText writes a text body in the given encoding with CRLF line ends.
@@ -156,16 +189,8 @@ func NormalizeCRLF(raw []byte) []byte {
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func cleanCRLF(s string) bool {
-	for {
-		i := strings.IndexByte(s, '\n')
-		if i < 0 {
-			return strings.IndexByte(s, '\r') < 0
-		}
-		if i == 0 || strings.IndexByte(s[:i], '\r') != i-1 {
-			return false
-		}
-		s = s[i+1:]
-	}
+	_, clean := lineEnds(s)
+	return clean
 }
 
 // appendBase64 writes lines of 76 characters (RFC 2045 section 6.8), the last

@@ -67,6 +67,7 @@ CREATE INDEX credential_domain ON credential (domain_id, id);
 
 -- Messages. The body lies in a segment of the blob store; blob names it.
 -- options is JSON: everything asked for at submission that is not a column.
+-- storage_key holds the id and is found by it.
 CREATE TABLE message (
 	id          $KEY,
 	account_id  TEXT NOT NULL,
@@ -82,7 +83,6 @@ CREATE TABLE message (
 	created_at  BIGINT NOT NULL,
 	expires_at  BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX message_key ON message (storage_key);
 CREATE INDEX message_domain ON message (domain_id, id);
 CREATE INDEX message_msgid ON message (message_id);
 CREATE INDEX message_expiry ON message (expires_at);
