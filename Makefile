@@ -41,7 +41,7 @@ lint:
 fuzz:
 	scripts/fuzz.sh $(FUZZTIME)
 
-# Beside Postfix if it is there and the user is root. BENCH=long for medians.
+# Beside Postfix, Haraka, OpenSMTPD and Exim, which need root. BENCH=long for medians.
 bench: build
 	go run ./bench all --binary bin/postroad --out $(BENCH_OUT) $(if $(filter long,$(BENCH)),--long)
 

@@ -33,7 +33,7 @@ func plan(t target, c choice, long bool) []measurement {
 	runs := 1
 	if long {
 		runs = 3
-		straight.messages, through.messages, taking.messages, http.messages = 20000, 20000, 20000, 20000
+		straight.messages, through.messages, taking.messages, http.messages = 20000, 10000, 10000, 20000
 		through.runs, taking.runs, http.runs = runs, runs, runs
 		many.singles, others.probes, held.messages = 20000, 1000, 100000
 	}
@@ -61,7 +61,7 @@ func defineAll(f *flag.FlagSet) func(context.Context) error {
 	var c choice
 	t.define(f)
 	c.define(f)
-	long := f.Bool("long", false, "more messages, medians of 3, a queue of 1,000,000; about 40 minutes")
+	long := f.Bool("long", false, "more messages, medians of 3, a queue of 1,000,000; about 30 minutes")
 	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,bare,batch,latency,deep,memory")
 	out := f.String("out", "", "file JSON lines are appended to")
 	return func(ctx context.Context) error {
