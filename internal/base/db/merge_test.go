@@ -86,6 +86,7 @@ type pairs struct {
 	r    *rand.Rand
 	live map[string]map[int64]bool
 	ins  []*Insert
+	last *Insert
 }
 
 func newPairs(r *rand.Rand) *pairs {
@@ -118,6 +119,10 @@ func (p *pairs) next(text string) *stage {
 		}
 	}
 	ins := p.ins[p.r.IntN(len(p.ins))]
+	if p.last != nil && p.r.IntN(2) == 0 {
+		ins = p.last
+	}
+	p.last = ins
 	if ins.Suffix == "" && p.live[ins.Table][id] {
 		return p.next(text)
 	}
@@ -239,6 +244,33 @@ func TestMergeEqualsInAnyOrder(t *testing.T) {
 	}
 	if steps >= staged || written >= staged {
 		t.Errorf("%d rows staged, %d written in %d steps: nothing was merged", staged, written, steps)
+	}
+}
+
+// An insert that another column than the key may stop keeps its place.
+func TestMergeKeepsOrderOfOtherConflicts(t *testing.T) {
+	d := openAt(t, t.TempDir(), nil)
+	ins := &Insert{Table: "row", Columns: []string{"id", "name"}, Suffix: "ON CONFLICT (name) DO NOTHING"}
+	if err := d.Write(t.Context(), func(tx *Tx) error {
+		if _, err := tx.Exec("CREATE UNIQUE INDEX row_name ON row (name)"); err != nil {
+			return err
+		}
+		tx.stageRows(1, 5)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(t.Context(), func(tx *Tx) error {
+		m := newMerge()
+		m.add(&stage{del: delRow, cols: 1, args: []any{int64(5)}})
+		m.add(&stage{ins: ins, cols: 2, args: []any{int64(2), "n1"}})
+		m.add(&stage{del: delRow, cols: 1, args: []any{int64(1)}})
+		return tx.write(m.finish())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, d); len(got) != 0 {
+		t.Errorf("%q", got)
 	}
 }
 
