@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type intake struct {
 	ended chan struct{} // the tables' goroutine is done
 
 	done uint64 // last record known to be in its tables; of the goroutine tables
+
+	retired atomic.Bool   // the journal has files that wait for release
+	safe    atomic.Uint64 // last record that is in the database file itself: see checkpoint
 
 	mu      sync.Mutex
 	room    sync.Cond
@@ -120,6 +124,11 @@ func (g *group) replay(ctx context.Context) error {
 	}
 	if n > 0 {
 		g.d.log.Info("journal applied", "records", n, "after", g.d.clock.Now().Sub(began).String())
+	}
+	if len(in.j.old) > 0 {
+		if err := g.checkpoint(ctx); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	return in.j.clear()
 }
@@ -218,7 +227,7 @@ func (in *intake) write(b *batch) (err error) {
 	in.head = b.seq
 	in.pending = append(in.pending, b.record)
 	in.load.add(b.load)
-	first, many, applied := len(in.pending) == 1, in.load.reaches(applyRows, applyBytes), in.applied
+	first, many := len(in.pending) == 1, in.load.reaches(applyRows, applyBytes)
 	in.mu.Unlock()
 	if first {
 		signal(in.begun)
@@ -226,7 +235,8 @@ func (in *intake) write(b *batch) (err error) {
 	if many {
 		signal(in.kick)
 	}
-	in.j.release(applied)
+	in.j.release(in.safe.Load())
+	in.retired.Store(len(in.j.old) > 0)
 	return nil
 }
 
@@ -299,6 +309,8 @@ func (g *group) tables() {
 			if !ok {
 				if err := g.applyPending(); err != nil {
 					g.d.log.Error("acknowledged rows stay in the journal for the next start", "error", err)
+				} else if err := g.checkpoint(context.Background()); err != nil {
+					g.d.log.Warn("the journal's files stay for the next start", "error", err)
 				}
 				g.drop()
 				return
@@ -320,6 +332,10 @@ func (g *group) tables() {
 			if failing = g.applyPending(); failing != nil {
 				g.d.log.Error("rows could not be moved from the journal to their tables; they are safe, and it is tried again", "error", failing)
 				lag.Reset(retryApply)
+			} else if in.retired.Load() {
+				if err := g.checkpoint(context.Background()); err != nil {
+					g.d.log.Warn("the journal's files stay for the time being", "error", err)
+				}
 			}
 		}
 		switch {
@@ -409,7 +425,7 @@ func (g *group) closeIntake() {
 	in := g.intake
 	close(in.direct)
 	<-in.ended
-	if err := in.j.close(in.applied); err != nil {
+	if err := in.j.close(in.safe.Load()); err != nil {
 		g.d.log.Error("journal", "error", err)
 	}
 }

@@ -207,9 +207,9 @@ func (j *journal) abandon(cause error) error {
 	return fmt.Errorf("journal: %w", cause)
 }
 
-// release deletes files whose records have all been applied.
-func (j *journal) release(applied uint64) {
-	for len(j.old) > 0 && j.old[0].upto <= applied {
+// release deletes files all of whose records are in the database file.
+func (j *journal) release(safe uint64) {
+	for len(j.old) > 0 && j.old[0].upto <= safe {
 		if err := j.fs.remove(j.old[0].name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			j.log.Error("journal", "error", err)
 			return
@@ -239,9 +239,10 @@ func (j *journal) clear() error {
 
 const damagedSuffix = ".damaged"
 
-// close ends the journal. If everything was applied nothing of it stays.
-func (j *journal) close(applied uint64) error {
+// close ends the journal. If everything is in the database file nothing of it
+// stays.
+func (j *journal) close(safe uint64) error {
 	err := j.retire()
-	j.release(applied)
+	j.release(safe)
 	return err
 }

@@ -411,3 +411,31 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// A write-ahead log that has lost its end, or all of it, takes the database
+// back; the journal leads on from there.
+func TestJournalOutlivesTheLog(t *testing.T) {
+	dir := t.TempDir()
+	d := openAt(t, dir, nil)
+	stageOne(t, d, 1, 2)
+	contents(t, d)
+	second := killed(t, dir) // rows applied, in the log only
+	d = openAt(t, second, nil)
+	stageOne(t, d, 3)
+	contents(t, d)
+	stageOne(t, d, 4)
+	third := killed(t, second)
+	info, err := os.Stat(filepath.Join(third, "x.db-wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{0, info.Size() / 2, info.Size() - 100} {
+		to := killed(t, third)
+		if err := os.Truncate(filepath.Join(to, "x.db-wal"), size); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := contents(t, openAt(t, to, nil)), []string{"1 n1", "2 n2", "3 n3", "4 n4"}; !reflect.DeepEqual(got, want) {
+			t.Errorf("log cut to %d of %d bytes: %q", size, info.Size(), got)
+		}
+	}
+}
