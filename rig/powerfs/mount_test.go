@@ -73,7 +73,7 @@ const (
 func TestChild(t *testing.T) {
 	name := os.Getenv(childDB)
 	if name == "" {
-		t.Skip("runs as a child of TestSQLite")
+		return // it is the body of TestSQLite's child
 	}
 	d, err := sql.Open("sqlite", "file:"+name+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {

@@ -16,6 +16,8 @@ func TestReport(t *testing.T) {
 		{"no tests", pass + `{"Action":"skip","Package":"q"}`, "0 skipped", true},
 		{"skipped", pass + `{"Action":"output","Package":"p","Test":"TestB","Output":"not there\n"}` + "\n" +
 			`{"Action":"skip","Package":"p","Test":"TestB"}`, "SKIP  p TestB: not there", false},
+		{"hardware", pass + `{"Action":"output","Package":"p","Test":"TestB","Output":"x_test.go:1: hardware: no such unit\n"}` + "\n" +
+			`{"Action":"skip","Package":"p","Test":"TestB"}`, "SKIP  p TestB: x_test.go:1: hardware", true},
 		{"failed", pass + `{"Action":"output","Package":"p","Test":"TestB","Output":"wrong\n"}` + "\n" +
 			`{"Action":"fail","Package":"p","Test":"TestB"}` + "\n" + `{"Action":"fail","Package":"p"}`, "FAIL  p TestB\nwrong", false},
 		{"does not build", pass + `{"ImportPath":"q","Action":"build-output","Output":"x.go:1: no\n"}` + "\n" +

@@ -88,7 +88,7 @@ func edges(n *big.Int, count int) []*big.Int {
 func needIFMA(t testing.TB) {
 	t.Helper()
 	if !haveIFMA() {
-		t.Skip("no AVX-512 IFMA")
+		t.Skip("hardware: no AVX-512 IFMA")
 	}
 }
 

@@ -52,7 +52,7 @@ func with(t testing.TB, priv *rsa.PrivateKey, b Backend) *Key {
 	t.Helper()
 	k, err := NewWith(priv, b)
 	if !available(b) && errors.Is(err, ErrUnavailable) {
-		t.Skip("not on this machine or in this build")
+		t.Skip("hardware: not on this machine or in this build")
 	}
 	if err != nil {
 		t.Fatal(err)
