@@ -150,12 +150,12 @@ func (r *relays) at(addr string) *deliver.Site { return r.byAddr[addr] }
 
 // sources are the configured sources, checked to be this machine's.
 func (a *App) sources() ([]ippool.Source, error) {
+	if a.dev() {
+		return nil, nil // nothing leaves
+	}
 	var out []ippool.Source
 	for _, s := range a.cfg.Source {
 		out = append(out, ippool.Source{Name: s.Name, V4: s.V4, V6: s.V6, HELO: s.HELO, Pool: s.Pool, Weight: s.Weight})
-	}
-	if a.dev() {
-		return nil, nil // nothing leaves
 	}
 	return out, ippool.CheckLocal(out)
 }

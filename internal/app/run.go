@@ -79,9 +79,9 @@ func address(l net.Listener) string {
 }
 
 func (a *App) serveHTTP(l *loops) {
-	a.httpServer = &http.Server{Handler: a.handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, WriteTimeout: 10 * time.Minute, // live streams set their own
-
-		ErrorLog: quietLog(a.log)}
+	a.httpServer = &http.Server{Handler: a.handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		WriteTimeout: 10 * time.Minute, // live streams set their own
+		ErrorLog:     quietLog(a.log)}
 	if a.http != nil {
 		l.run("http", func() error { return ignoreClosed(a.httpServer.Serve(a.http)) })
 	}

@@ -105,7 +105,8 @@ func (s *Service) Check(ctx context.Context, domainID int64, address string, tag
 	}
 	var found []Entry
 	present := true
-	err := s.db.Read(ctx, func(tx *db.Tx) (err error) {
+	// Peek: entries are written in SQL, never staged, and every delivery asks.
+	err := s.db.Peek(ctx, func(tx *db.Tx) (err error) {
 		if found, err = selectAddress(tx, domainID, key(address)); err != nil || len(found) > 0 || fresh {
 			return err
 		}
