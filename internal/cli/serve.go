@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -62,12 +61,16 @@ func start(e *Env, mode config.Mode, args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := logger(e.Stderr, cfg)
+	log, end := logger(e.Stderr, cfg)
+	defer end()
 	for _, w := range app.Warnings(cfg) {
 		log.Warn("INSECURE SETTING: " + w)
 	}
 	if mode == config.Serve && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if mode == config.Serve && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + syncers)
 	}
 	a, err := app.New(ctx, cfg, app.Options{Version: e.Version, Logger: log})
 	if err != nil {
@@ -88,6 +91,13 @@ func start(e *Env, mode config.Mode, args []string) error {
 // short.
 const gcPercent = 300
 
+// syncers are the goroutines that spend their time waiting for the disk: of the
+// journal, of the segments, of the tables. Go leaves a processor to a goroutine
+// in such a call for up to milliseconds before another may have it, so without
+// some to spare the real ones stand idle: with two of them accepting was slower
+// by a sixth and signing mail by two fifths.
+const syncers = 2
+
 // startFailed is the error of a server that could not start, with what usually
 // helps.
 func startFailed(err error, mode config.Mode) error {
@@ -99,22 +109,6 @@ func startFailed(err error, mode config.Mode) error {
 		f.hint = "a port of 1024 or higher, or a data directory of your own; options: postroad " + mode.String() + " --help"
 	}
 	return f
-}
-
-// logger writes text for people and JSON for programs.
-func logger(w io.Writer, cfg *config.Config) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		level = slog.LevelInfo // the configuration allows no other names
-	}
-	if cfg.Mode == config.Dev && cfg.Origin("log_level") == "default" {
-		level = slog.LevelWarn // the panel shows what happens; the terminal stays readable
-	}
-	o := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" || cfg.LogFormat == "auto" && !isTerminal(w) {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }
 
 func runConfigShow(e *Env, args []string) error {

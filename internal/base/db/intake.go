@@ -26,6 +26,7 @@ const retryApply = time.Second
 // intake is the group's state with a journal.
 type intake struct {
 	j      *journal  // of the goroutine run
+	buf    []byte    // room for a payload; of the goroutine run
 	direct chan *job // jobs that need SQL
 
 	kick  chan struct{} // apply now
@@ -156,7 +157,7 @@ type batch struct {
 // to need SQL is passed on.
 func (g *group) record(jobs []*job) {
 	now := g.d.now()
-	b := &batch{jobs: make([]*job, 0, len(jobs))}
+	b := &batch{jobs: make([]*job, 0, len(jobs)), payload: g.intake.buf[:0]}
 	for _, j := range jobs {
 		j.tx = &Tx{Now: now, ctx: context.Background(), db: g.d, journaled: true}
 		err := j.run()
@@ -174,11 +175,17 @@ func (g *group) record(jobs []*job) {
 		}
 		if len(b.payload) >= fullRecord {
 			g.intake.commit(b)
-			b = &batch{}
+			b = &batch{payload: b.payload[:0]}
 		}
 	}
 	g.intake.commit(b)
+	if g.intake.buf = b.payload; cap(b.payload) > keptPayload {
+		g.intake.buf = nil
+	}
 }
+
+// keptPayload is how much room for a record is kept for the next one.
+const keptPayload = 4 << 20
 
 // add takes over what a job staged, or nothing of it.
 func (b *batch) add(j *job) (err error) {
