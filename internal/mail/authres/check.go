@@ -20,7 +20,8 @@ type Request struct {
 	HELO string
 	// MailFrom is the address of MAIL FROM without brackets, "" for the null sender.
 	MailFrom string
-	// Message as received, with CRLF line ends and without fields of our own.
+	// Message as received, with CRLF line ends, before Strip and without fields of
+	// our own.
 	Message []byte
 	// AuthservID is our name in the results (RFC 8601, section 2.5).
 	AuthservID string
