@@ -6,7 +6,7 @@ found=0
 while IFS=: read -r file target; do
 	found=$((found + 1))
 	echo "== $target ($(dirname "$file"))"
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "./$(dirname "$file")"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 100x "./$(dirname "$file")"
 done < <(grep -rHoE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|^\./||; s|func ||' | sort)
 if [ "$found" -eq 0 ]; then
 	echo "fuzz: no targets found" >&2

@@ -191,6 +191,29 @@ func (c *Client) CNAME(ctx context.Context, name string) (string, error) {
 	return target, err
 }
 
+// PTR returns the names an address has in its reverse zone. Those that cannot be
+// names of hosts are left out.
+func (c *Client) PTR(ctx context.Context, addr netip.Addr) ([]string, error) {
+	reverse, err := dns.ReverseAddr(addr.Unmap().WithZone("").String())
+	if err != nil {
+		return nil, &Error{Kind: BadName, Name: addr.String(), Type: "PTR", Err: err}
+	}
+	a, err := c.lookup(ctx, reverse, dns.TypePTR)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(a.records))
+	for _, rr := range a.records {
+		if name, err := asciiName(rr.(*dns.PTR).Ptr); err == nil {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, &Error{Kind: NoData, Name: canonicalName(reverse), Type: "PTR"}
+	}
+	return names, nil
+}
+
 // lookup returns the records of a type, at least one, from the cache or a server.
 // With an error of kind NotFound or NoData it returns what is known about the
 // absence, too. Callers with the same question share one exchange, which goes on

@@ -58,6 +58,10 @@ func sampleZone(t *testing.T) *dnstest.Zone {
 	z.Set(t, "pool.example.com", "CNAME", "loop.example.com.")
 	z.Set(t, "xn--bcher-kva.example", "A", "192.0.2.9")
 	z.Set(t, "null.example", "MX", "0 .")
+	z.Set(t, "1.2.0.192.in-addr.arpa", "CNAME", "1.0/25.2.0.192.in-addr.arpa.") // RFC 2317
+	z.Set(t, "1.0/25.2.0.192.in-addr.arpa", "PTR", "MX1.example.com.", `no\032host.example.com.`, ".", "also.example.com.")
+	z.Set(t, "1."+strings.Repeat("0.", 23)+"8.b.d.0.1.0.0.2.ip6.arpa", "PTR", "mx1.example.com.")
+	z.Set(t, "2.2.0.192.in-addr.arpa", "PTR", ".")
 	return z
 }
 
@@ -76,10 +80,28 @@ func TestRecords(t *testing.T) {
 			check(t, err, texts, []string{"v=spf1 -all", strings.Repeat("long ", 100), `quote " back\slash ` + "\x00\xff"})
 			name, err := c.CNAME(t.Context(), "www.example.com")
 			check(t, err, name, "hop.example.com")
+			names, err := c.PTR(t.Context(), netip.MustParseAddr("::ffff:192.0.2.1"))
+			check(t, err, names, []string{"mx1.example.com", "also.example.com"})
+			names, err = c.PTR(t.Context(), netip.MustParseAddr("2001:db8::1"))
+			check(t, err, names, []string{"mx1.example.com"})
 			checkAddrs(t, c, "www.example.com", "192.0.2.1 192.0.2.2", "2001:db8::1")
 			checkAddrs(t, c, "mx2.example.com", "", "2001:db8::2")
 			checkAddrs(t, c, "B\u00dccher.example", "192.0.2.9", "")
 		})
+	}
+}
+
+func TestPTRWithoutName(t *testing.T) {
+	c := newClient(t, sampleZone(t))
+	for addr, kind := range map[string]dnsx.Kind{"192.0.2.2": dnsx.NoData, "192.0.2.3": dnsx.NotFound} {
+		names, err := c.PTR(t.Context(), netip.MustParseAddr(addr))
+		var e *dnsx.Error
+		if !errors.As(err, &e) || e.Kind != kind || names != nil {
+			t.Errorf("%s: %q, %v", addr, names, err)
+		}
+	}
+	if _, err := c.PTR(t.Context(), netip.Addr{}); !dnsx.IsNotFound(err) {
+		t.Error(err)
 	}
 }
 

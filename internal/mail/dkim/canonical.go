@@ -44,12 +44,13 @@ type bodyHasher struct {
 	cr      bool // the last byte was a CR, already counted in lines
 	written bool
 	n       int
+	size    int64 // bytes hashed
 	buf     [bodyBufferBytes]byte
 }
 
 func (b *bodyHasher) reset(c Canonicalization) {
 	b.h.Reset()
-	b.canon, b.lines, b.n = c, 0, 0
+	b.canon, b.lines, b.n, b.size = c, 0, 0, 0
 	b.space, b.cr, b.written = false, false, false
 }
 
@@ -138,6 +139,7 @@ func (b *bodyHasher) emit(p []byte) {
 	if len(p) >= directBytes {
 		b.flush()
 		b.h.Write(p)
+		b.size += int64(len(p))
 		return
 	}
 	if len(p) > len(b.buf)-b.n {
@@ -149,6 +151,7 @@ func (b *bodyHasher) emit(p []byte) {
 func (b *bodyHasher) flush() {
 	if b.n > 0 {
 		b.h.Write(b.buf[:b.n])
+		b.size += int64(b.n)
 		b.n = 0
 	}
 }

@@ -1,8 +1,10 @@
 // Package dkim signs messages with DomainKeys Identified Mail (RFC 6376, with
-// the algorithm rules of RFC 8301 and the Ed25519 keys of RFC 8463) and reads
-// and writes the keys and DNS records that go with it.
+// the algorithm rules of RFC 8301 and the Ed25519 keys of RFC 8463), verifies
+// such signatures, and reads and writes the keys and DNS records that go with
+// it. The signatures and seals of ARC (RFC 8617) are of the same make and are
+// made and verified here, too; what a chain of them means is not known here.
 //
-// It is on the hot path of every outgoing message, hence its shape: the message
+// Signing is on the hot path of every outgoing message, hence its shape: the message
 // is given as pieces and never copied, the body is canonicalised while it is
 // hashed, several signatures share one body hash and one canonical header, and
 // all scratch memory is pooled.
@@ -18,6 +20,6 @@
 //     A bare CR or LF in the header is an error, since it would end a field.
 //   - Nothing of the input reaches the signature field without validation, so no
 //     domain, selector or identity can inject a header field.
-//
-// Verification is not done here.
+//   - Verifying takes time and memory in proportion to the message, for each
+//     signature. It asks nobody: the caller brings the key record and the time.
 package dkim

@@ -81,7 +81,12 @@ func (f *folder) list(names []byte) {
 // is signed (RFC 6376, section 3.7).
 func (w *work) appendUnsigned(t tags, o *Options, sum *BodyHash) {
 	f := folder{out: w.out, line: len(w.out)}
-	f.out = append(f.out, "DKIM-Signature: v=1;"...)
+	if o.Instance > 0 {
+		f.out = append(f.out, "ARC-Message-Signature:"...)
+		f.number("i", int64(o.Instance))
+	} else {
+		f.out = append(f.out, "DKIM-Signature: v=1;"...)
+	}
 	f.tag("a", t.algorithm)
 	f.tag("c", canonicalizationTag(o))
 	f.tag("d", t.domain)
@@ -92,7 +97,7 @@ func (w *work) appendUnsigned(t tags, o *Options, sum *BodyHash) {
 	if !o.Expiry.IsZero() {
 		f.number("x", o.Expiry.Unix())
 	}
-	if o.Identity != "" && identityFits(o.Identity, t.domain) {
+	if o.Identity != "" && o.Instance == 0 && identityFits(o.Identity, t.domain) {
 		f.tag("i", quoteIdentity(o.Identity))
 	}
 	f.list(w.list)

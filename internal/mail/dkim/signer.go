@@ -52,6 +52,10 @@ type Options struct {
 	// below it; the local part may be empty. It is used with every key whose
 	// domain fits, and one must.
 	Identity string
+	// Instance, if not 0, has ARC-Message-Signature fields made instead, with this
+	// number of the ARC set they belong to (RFC 8617, section 4.1.2). Identity has
+	// no place in them.
+	Instance int
 	// BodyHash, if not nil, is used instead of hashing the body. It must come from
 	// ComputeBodyHash of the same body with the same Body canonicalization.
 	BodyHash *BodyHash
@@ -268,26 +272,41 @@ func (w *work) listName(name string) {
 
 // signWith appends the signature field made with one key to w.out.
 func (w *work) signWith(k *Key, o *Options, sum *BodyHash) error {
-	algorithm, err := keyAlgorithm(k.Signer)
+	t, err := k.tags()
 	if err != nil {
 		return err
+	}
+	begin := len(w.out)
+	w.appendUnsigned(t, o, sum)
+	return w.signField(k, t, o.Header, begin)
+}
+
+// tags checks a key and returns what names it in a signature field.
+func (k *Key) tags() (tags, error) {
+	algorithm, err := keyAlgorithm(k.Signer)
+	if err != nil {
+		return tags{}, err
 	}
 	domain, err := signingDomain(k.Domain)
 	if err != nil {
-		return err
+		return tags{}, err
 	}
 	if !validDNSName(k.Selector) {
-		return fmt.Errorf("%w: %q", ErrBadSelector, k.Selector)
+		return tags{}, fmt.Errorf("%w: %q", ErrBadSelector, k.Selector)
 	}
-	begin := len(w.out)
-	w.appendUnsigned(tags{algorithm: algorithm, domain: domain, selector: k.Selector}, o, sum)
+	return tags{algorithm: algorithm, domain: domain, selector: k.Selector}, nil
+}
+
+// signField signs w.canonical and the field that starts at begin in w.out and
+// ends with "b=", and completes the field.
+func (w *work) signField(k *Key, t tags, c Canonicalization, begin int) error {
 	shared := len(w.canonical)
-	w.canonical = o.Header.appendHeader(w.canonical, w.out[begin:])
+	w.canonical = c.appendHeader(w.canonical, w.out[begin:])
 	w.digest = sha256.Sum256(w.canonical)
 	w.canonical = w.canonical[:shared]
 	signature, err := signDigest(k.Signer, w.digest[:])
 	if err != nil {
-		return fmt.Errorf("dkim: sign for %s with selector %s: %w", domain, k.Selector, err)
+		return fmt.Errorf("dkim: sign for %s with selector %s: %w", t.domain, t.selector, err)
 	}
 	w.appendSignature(signature)
 	return nil
