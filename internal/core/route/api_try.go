@@ -85,7 +85,7 @@ func (r *ruleset) try(sub *subject) []triedOut {
 		switch {
 		case last != nil:
 			t.Reason = fmt.Sprintf("not looked at: route %s before it matched and has stop()", last.ID)
-		case one.when.eval(sub) != yes:
+		case one.when.holds(sub) != yes:
 			t.Reason = one.when.why(sub)
 		default:
 			t.Matches, sub.matched = true, true

@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -101,8 +102,34 @@ func (e *expr) eval(s *subject) truth {
 	return v
 }
 
+// holds is eval, which it asks only if the literals of the patterns leave it
+// open: a pattern costs what a hundred of them cost.
+func (x *expression) holds(s *subject) truth {
+	if x.ruledOut(s) {
+		return no
+	}
+	return x.eval(s)
+}
+
+// ruledOut reports whether the literals alone show that an expression does not
+// hold.
+func (e *expr) ruledOut(s *subject) bool {
+	out := func(a *expr) bool { return a.ruledOut(s) }
+	switch e.kind {
+	case onRecipient:
+		return s.ascii && !e.possible(s.folded)
+	case onHeader:
+		return s.known && !slices.ContainsFunc(s.field(e.header), e.possible)
+	case andOp:
+		return slices.ContainsFunc(e.args, out)
+	case orOp:
+		return !slices.ContainsFunc(e.args, func(a *expr) bool { return !out(a) })
+	}
+	return false
+}
+
 func (e *expr) ofRecipient(s *subject) truth {
-	if s.ascii && !e.possible(s.folded) || !s.goOn() || !e.re.MatchString(s.recipient) {
+	if e.ruledOut(s) || !s.goOn() || !e.re.MatchString(s.recipient) {
 		return no
 	}
 	return yes

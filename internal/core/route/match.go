@@ -34,7 +34,7 @@ func (s *Service) Match(ctx context.Context, accountID, recipient string, header
 // match is Match on routes that are at hand.
 func (r *ruleset) match(sub *subject) (out []Matched) {
 	for _, one := range r.rules {
-		if one.when.eval(sub) != yes {
+		if one.when.holds(sub) != yes {
 			continue
 		}
 		sub.matched = true
@@ -81,7 +81,7 @@ func (s *Service) candidate(ctx context.Context, accountID, recipient string) (*
 
 func (r *ruleset) candidate(sub *subject) (perhaps *rule) {
 	for _, one := range r.rules {
-		switch one.when.eval(sub) {
+		switch one.when.holds(sub) {
 		case yes:
 			return one
 		case maybe:

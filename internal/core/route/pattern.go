@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,6 +54,12 @@ func compile(src string, fold bool) (*pattern, error) {
 	if p.re, err = regexp.Compile(goSrc); err != nil {
 		return nil, plain(err)
 	}
+	names := p.re.SubexpNames()
+	for i, n := range names {
+		if n != "" && slices.Contains(names[:i], n) {
+			return nil, fmt.Errorf("group name %q is given twice", n)
+		}
+	}
 	return p, nil
 }
 
@@ -71,20 +78,28 @@ func plain(err error) error {
 	return fmt.Errorf("%s: %q", e.Code, clip(e.Expr, 40))
 }
 
-// instructions estimates the size of the compiled program, from above but for
-// what the compiler adds. It is what keeps {1000} from costing megabytes.
+// instructions estimates the size of the compiled program, but for what the
+// compiler adds around it. It is what keeps {1000} from costing megabytes.
 func instructions(re *syntax.Regexp) int {
+	const most = 1 << 20 // keeps products small
 	n := 0
 	for _, sub := range re.Sub {
-		n = min(n+instructions(sub)+1, 1<<20)
+		n = min(n+instructions(sub), most)
 	}
 	switch re.Op {
 	case syntax.OpLiteral:
 		return len(re.Rune)
-	case syntax.OpRepeat:
-		return min(n*max(re.Max, re.Min+1), 1<<20)
+	case syntax.OpConcat:
+		return n
+	case syntax.OpAlternate:
+		return n + len(re.Sub) - 1
 	case syntax.OpCapture:
 		return n + 2
+	case syntax.OpRepeat:
+		if re.Max == re.Min {
+			return min(n*re.Max, most)
+		}
+		return min((n+1)*max(re.Max, re.Min+1), most)
 	}
 	return n + 1
 }

@@ -267,7 +267,7 @@ func (t *translator) numeric(s string) error {
 func (t *translator) hex(s string) error {
 	n := map[byte]int{'x': 2, 'u': 4, 'U': 8}[s[1]]
 	if len(s) < 2+n || strings.Trim(s[2:2+n], "0123456789abcdefABCDEF") != "" {
-		return fmt.Errorf("incomplete escape %q", clip(s, 2+n))
+		return fmt.Errorf("incomplete escape %q", s[:min(len(s), 2+n)])
 	}
 	t.emit(2+n, `\x{`+s[2:2+n]+"}")
 	return nil

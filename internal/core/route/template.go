@@ -72,7 +72,7 @@ func reference(s string, of *expression) (groups []int, n int, err error) {
 	}
 	if name != "" && digits(name) {
 		number, err := strconv.Atoi(name)
-		if err != nil || number > of.groups || of.groups == 0 {
+		if err != nil || number > of.groups || of.size == 0 {
 			return nil, 0, fmt.Errorf("there is no group %s: the expression has %d", clip(name, 20), of.groups)
 		}
 		return []int{number}, n, nil
