@@ -129,7 +129,7 @@ func (e *expr) ruledOut(s *subject) bool {
 }
 
 func (e *expr) ofRecipient(s *subject) truth {
-	if e.ruledOut(s) || !s.goOn() || !e.re.MatchString(s.recipient) {
+	if e.ruledOut(s) || !s.goOn() || !e.match(s.recipient) {
 		return no
 	}
 	return yes
@@ -140,7 +140,7 @@ func (e *expr) ofHeader(s *subject) truth {
 		return maybe
 	}
 	for _, v := range s.field(e.header) {
-		if e.possible(v) && s.goOn() && e.re.MatchString(v) {
+		if e.possible(v) && s.goOn() && e.match(v) {
 			return yes
 		}
 	}
@@ -209,7 +209,7 @@ func (e *expr) capture(s *subject, c *captures) {
 }
 
 func (e *expr) groupsOf(text string, c *captures) bool {
-	m := e.re.FindStringSubmatchIndex(text)
+	m := e.re.FindStringSubmatchIndex(e.seen(text))
 	for i := 0; i < len(m); i += 2 {
 		switch {
 		case m[i] < 0:

@@ -168,6 +168,24 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
+// A large pattern sees less of a long field, so that its cost is bounded too.
+func TestLargePatternLongHeader(t *testing.T) {
+	p, err := compile("[ab]*"+strings.Repeat("(?:x{900})?", 5)+"$", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(p.seen(strings.Repeat("a", maxHeaderText))); got != seenAlways {
+		t.Errorf("%d bytes seen by %d instructions", got, p.size)
+	}
+	small, err := compile("[ab]*", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(small.seen(strings.Repeat("a", maxHeaderText))); got != maxHeaderText {
+		t.Errorf("%d bytes seen by %d instructions", got, small.size)
+	}
+}
+
 // A message cannot make matching long by its header.
 func TestLongHeader(t *testing.T) {
 	long := strings.Repeat("a", maxHeaderText-10)

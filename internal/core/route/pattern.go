@@ -15,6 +15,11 @@ const (
 	// maxProgram bounds the instructions of the compiled patterns of one route.
 	// A pattern of plain text has one for each character.
 	maxProgram = 5000
+	// maxSteps bounds what one text costs, in instructions times bytes: a tenth of
+	// a second or two where every instruction is at work. A large pattern sees
+	// less of a long text for it, but seenAlways bytes in any case.
+	maxSteps   = 2_000_000
+	seenAlways = 1000
 	// maxAlternatives bounds the literals looked for before a pattern runs.
 	maxAlternatives = 16
 )
@@ -217,3 +222,10 @@ func (p *pattern) possible(text string) bool {
 	}
 	return false
 }
+
+// seen is as much of a text as the pattern may look at.
+func (p *pattern) seen(text string) string {
+	return text[:min(len(text), max(seenAlways, maxSteps/p.size))]
+}
+
+func (p *pattern) match(text string) bool { return p.re.MatchString(p.seen(text)) }
