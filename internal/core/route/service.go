@@ -77,7 +77,7 @@ func (s *Service) change(ctx context.Context, account string, fn func(tx *db.Tx,
 	return err
 }
 
-// Create stores a route; ID, row and time are made. Invalid: it does not
+// create stores a route; ID, row and time are made. Invalid: it does not
 // compile, or there is no room.
 func (s *Service) create(ctx context.Context, r *Route) error {
 	compiled, err := s.check(ctx, r)
