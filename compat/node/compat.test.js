@@ -170,6 +170,26 @@ test('suppressions', async () => {
   await assert.rejects(mg.suppressions.get(domain, 'bounces', 'js-gone@example.net'), refused(404));
 });
 
+test('routes', async () => {
+  const made = await mg.routes.create({
+    priority: '3', description: 'js', expression: 'match_recipient("js-(?P<user>.*)@samples.mailgun.org")',
+    action: ['forward("http://127.0.0.1:9/messages/?to=\\g<user>")', 'stop()'],
+  });
+  assert.match(made.id, /^[0-9a-f]{24}$/);
+  assert.deepEqual(made.actions, ['forward("http://127.0.0.1:9/messages/?to=\\g<user>")', 'stop()']);
+  assert.deepEqual(await mg.routes.get(made.id), made);
+  assert.equal((await mg.routes.matchAddress('js-ann@samples.mailgun.org')).id, made.id);
+  await assert.rejects(mg.routes.matchAddress('ann@samples.mailgun.org'), refused(404));
+  const updated = await mg.routes.update(made.id, { description: 'changed', expression: made.expression, action: ['store()'] });
+  assert.equal(updated.message, 'Route has been updated');
+  assert.deepEqual([updated.id, updated.description, updated.priority, updated.actions], [made.id, 'changed', 3, ['store()']]);
+  assert.deepEqual((await mg.routes.list({ limit: 10, skip: 0 })).map((route) => route.id), [made.id]);
+  await assert.rejects(mg.routes.create({ expression: 'match_recipient("(?=a)")', action: ['stop()'] }), refused(400));
+  const gone = await mg.routes.destroy(made.id);
+  assert.deepEqual(gone, { id: made.id, message: 'Route has been deleted' });
+  await assert.rejects(mg.routes.get(made.id), refused(404));
+});
+
 test('what is refused', async () => {
   const message = { from: 'ann@example.com', to: 'js-bob@example.net', subject: 's' };
   await assert.rejects(mg.messages.create(domain, { ...message, to: 'not an address', text: 't' }), refused(400));

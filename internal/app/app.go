@@ -41,6 +41,7 @@ import (
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/route"
 	"postroad/internal/core/schema"
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
@@ -93,6 +94,7 @@ type App struct {
 	events   *event.Service
 	suppress *suppress.Service
 	webhooks *webhook.Service
+	routes   *route.Service
 	peers    *peer.Service
 	shape    *shape.Service
 	pool     *ippool.Service
@@ -219,6 +221,8 @@ func (a *App) makeServices(ctx context.Context) error {
 		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs}); err != nil {
 		return err
 	}
+	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
+		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
 	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/route"
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
@@ -24,6 +25,7 @@ type Parts struct {
 	Events   *event.Service
 	Suppress *suppress.Service
 	Webhooks *webhook.Service
+	Routes   *route.Service
 	Queue    *queue.Queue
 	Messages *message.Service
 	Engine   *deliver.Engine
@@ -36,7 +38,7 @@ type Parts struct {
 
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
-	return Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks,
+	return Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
 		Queue: a.queue, Messages: a.messages, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), SMTP: addrOf(a.smtpLn)}
 }

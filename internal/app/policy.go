@@ -38,6 +38,15 @@ func (a *App) ownDomain(ctx context.Context, c *account.Caller, name string) (*d
 	return a.domains.Owned(ctx, c, name)
 }
 
+// isSandbox reports whether a domain is an account's sandbox.
+func (a *App) isSandbox(ctx context.Context, name string) (bool, error) {
+	d, err := a.domains.ByName(ctx, name)
+	if errs.Is(err, errs.NotFound) {
+		return false, nil
+	}
+	return err == nil && d.Type == domain.Sandbox, err
+}
+
 // domainDeleted removes what others keep of a domain. Its queued mail goes:
 // there is no key left to sign it with, and no owner to tell.
 func (a *App) domainDeleted(tx *db.Tx, d *domain.Domain) error {

@@ -68,6 +68,13 @@ func TestScenarioRoles(t *testing.T) {
 		{"POST", d + "/webhooks", "developer"},
 		{"GET", "/v1/webhooks", "basic developer support"},
 		{"POST", "/v1/dkim/keys", "developer"},
+		{"GET", "/v3/routes", "basic developer support"},
+		{"GET", "/v3/routes/x", "basic developer support"},
+		{"GET", "/v3/routes/match", "basic developer support"},
+		{"POST", "/v3/routes", "developer"},
+		{"PUT", "/v3/routes/x", "developer"},
+		{"DELETE", "/v3/routes/x", "developer"},
+		{"POST", "/v1/postroad/routes/test", "basic developer support"},
 		{"GET", "/v1/postroad/messages", "basic developer support"},
 		{"POST", "/v1/postroad/webhook-calls/x/replay", "developer"},
 	} {

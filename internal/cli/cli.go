@@ -117,6 +117,8 @@ func commands() []command {
 		queueRerouteCommand(),
 		queueRulesCommand(),
 		traceCommand(),
+		routesListCommand(),
+		routesTestCommand(),
 		doctorCommand(),
 		backupCommand(),
 		restoreCommand(),

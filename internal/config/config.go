@@ -66,6 +66,9 @@ type Config struct {
 	MemoryLimit Size `name:"memory_limit" arg:"SIZE" shown:"the container's limit, else 75 % of the machine's memory" min:"67108864" doc:"Memory the program may take: above 90 % of it new mail is refused for the time being, below 80 % taken again."`
 	QueueLimit  int  `name:"queue_limit" arg:"N" default:"10000000" min:"1" doc:"Number of unfinished deliveries at which new mail is refused for the time being; it is taken again below 90 % of it."`
 
+	MaxRoutes     int `name:"max_routes" arg:"N" default:"0" min:"0" doc:"Routes an account may have; 0 for any number."`
+	SandboxRoutes int `name:"sandbox_routes" arg:"N" default:"0" min:"0" doc:"Routes that are run for a message to a sandbox domain; 0 for all that match."`
+
 	Retention       time.Duration `name:"retention" arg:"DURATION" default:"72h" min:"0" doc:"How long message bodies are kept after acceptance; never less than delivery needs."`
 	ShutdownTimeout time.Duration `name:"shutdown_timeout" arg:"DURATION" default:"30s" min:"0" doc:"How long a stop waits for work in progress."`
 

@@ -20,6 +20,6 @@ func Bind(tx *db.Tx, mark string) (kept string, err error) {
 func LastID(tx *db.Tx) (int64, error) {
 	var last sql.NullInt64
 	err := tx.QueryRow(`SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM message UNION ALL SELECT MAX(id) FROM delivery
-		UNION ALL SELECT MAX(id) FROM webhook_call) x`).Scan(&last)
+		UNION ALL SELECT MAX(id) FROM webhook_call UNION ALL SELECT MAX(revision) FROM route) x`).Scan(&last)
 	return last.Int64, err
 }

@@ -39,6 +39,12 @@ func (s *Service) checkBoth(ctx context.Context, f flavour, url string, names []
 	return f.checkNames(names)
 }
 
+// CheckURL refuses a URL that must not or cannot be called, as it is refused
+// for a webhook; the error is Invalid.
+func (s *Service) CheckURL(ctx context.Context, raw string) error {
+	return s.checkURL(ctx, flavourV3(), raw)
+}
+
 // checkURL refuses what cannot be called. That the address is not one of ours
 // is checked here for the user's sake; what protects us is the check the
 // client makes when it dials.

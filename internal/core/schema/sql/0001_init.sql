@@ -205,6 +205,22 @@ CREATE TABLE webhook_attempt (
 );
 CREATE INDEX webhook_attempt_call ON webhook_attempt (call_id, number);
 
+-- Rules for inbound mail. actions is a JSON list of texts. program is the size
+-- of the compiled patterns; revision grows with every write within an account.
+CREATE TABLE route (
+	id          $KEY,
+	public_id   TEXT NOT NULL UNIQUE,
+	account_id  TEXT NOT NULL,
+	priority    BIGINT NOT NULL,
+	description TEXT NOT NULL,
+	expression  TEXT NOT NULL,
+	actions     TEXT NOT NULL,
+	program     BIGINT NOT NULL,
+	revision    BIGINT NOT NULL,
+	created_at  BIGINT NOT NULL
+);
+CREATE INDEX route_account ON route (account_id, priority, id);
+
 -- Other mail servers: the MTA-STS policies of domains mail went to (times in
 -- microseconds), and how TLS went, counted by day (of its first microsecond)
 -- for reports. digest stands for all columns but sessions.
