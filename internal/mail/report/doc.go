@@ -8,7 +8,7 @@
 //     that nothing automatic is answered.
 //   - ReturnPath and ReadReturnPath make and read envelope senders that name
 //     the message and cannot be forged.
-//   - Notice writes delivery status notifications.
+//   - Notification writes delivery status notifications (RFC 3461, RFC 3464).
 //
 // All of it is pure and all input is hostile: a message is bounded in parts,
 // depth, lines and recipients, and is read in time linear in its size. What a
