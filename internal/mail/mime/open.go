@@ -32,13 +32,17 @@ func (n *Node) Param(name string) string {
 	return getParam(params, name)
 }
 
-// Content decodes the part's body in raw, the message it was found in. Only
-// as many whole lines as max encoded octets hold are decoded; what is not
-// encoded shares memory with raw.
+// Content decodes the part's body in raw, the message it was found in. Of a
+// body with more than max encoded octets, max are decoded, cut at a line end
+// if there is one in their second half. What is not encoded shares memory with
+// raw.
 func (n *Node) Content(raw []byte, max int) []byte {
 	body := raw[n.Body:n.End]
 	if len(body) > max {
-		body = body[:bytes.LastIndexByte(body[:max], '\n')+1]
+		body = body[:max]
+		if i := bytes.LastIndexByte(body, '\n'); i >= max/2 {
+			body = body[:i+1]
+		}
 	}
 	data, _ := decodeBody(body, n.Encoding)
 	return data

@@ -48,7 +48,7 @@ func readOriginal(raw []byte) Original {
 		if len(o.Header) == maxFields {
 			break
 		}
-		o.Header = append(o.Header, [2]string{strings.ToValidUTF8(string(f.Name), "\ufffd"), f.Text()})
+		o.Header = append(o.Header, [2]string{bound(string(f.Name), 998), f.Text()})
 	}
 	o.MessageID = messageID(o.Get("Message-Id"))
 	o.SID = o.Get("X-Mailgun-Sid")

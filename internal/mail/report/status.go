@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"postroad/internal/mail/mime"
@@ -240,7 +241,8 @@ func bound(s string, max int) string {
 	if len(s) > 2*max+64 {
 		s = s[:2*max+64]
 	}
-	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
+	words := strings.FieldsFunc(strings.ToValidUTF8(s, "\ufffd"), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
+	s = strings.Join(words, " ")
 	for len(s) > max {
 		_, n := utf8.DecodeLastRuneInString(s[:max+1])
 		s = s[:max+1-n]
