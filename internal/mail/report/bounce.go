@@ -59,8 +59,8 @@ func (r *Recipient) Address() string {
 // Bounce is a report about the delivery of a message. Reports of success have
 // the same form: the Action of each recipient tells.
 type Bounce struct {
-	// Recipients has at least one entry; its addresses are empty when the
-	// report names nobody.
+	// Recipients has at least one entry. Its addresses are empty when the report
+	// names nobody: then only the return path tells whom it is about.
 	Recipients []Recipient
 	// ReportingMTA is the host that reports; may be empty.
 	ReportingMTA string
@@ -88,22 +88,18 @@ func (b *Bounce) Hard() bool {
 // ReadBounce reads a report about delivery, in the standard form or in that of
 // servers which write one in words. ok is false for everything else: automatic
 // replies, read receipts, complaints, other mail.
-func ReadBounce(raw []byte) (b *Bounce, ok bool) {
+func ReadBounce(raw []byte) (b *Bounce, ok bool) { return readBounce(raw, 0) }
+
+func readBounce(raw []byte, level int) (*Bounce, bool) {
 	d := open(raw)
-	if d == nil || d.feedback != nil || d.reportType != "" && d.reportType != "delivery-status" {
+	if d == nil || d.feedback != nil {
 		return nil, false
 	}
-	b = &Bounce{Truncated: d.truncated}
-	switch {
-	case d.status != nil && (d.root.ContentType == "multipart/report" || d.fromDaemon()):
-		b.Standard = true
-		b.Original = d.returned()
-		b.Text = d.notice()
-		if !b.readStatus(d.status.Content(d.raw, maxStatus)) {
-			return nil, false
+	b := &Bounce{Truncated: d.truncated}
+	if !d.readStandard(b) && !d.readWords(b) {
+		if level == 0 && d.original != nil && d.original.ContentType == "message/rfc822" && namesDaemon(d.header) {
+			return readBounce(d.original.Content(raw, len(raw)), 1) // a gateway put the report in a message of its own
 		}
-		b.explain()
-	case !d.readWords(b):
 		return nil, false
 	}
 	if b.Original.MessageID == "" {
@@ -113,6 +109,21 @@ func ReadBounce(raw []byte) (b *Bounce, ok bool) {
 		b.Recipients[i].judge(b.ReportingMTA)
 	}
 	return b, true
+}
+
+// readStandard reads the part for machines.
+func (d *document) readStandard(b *Bounce) bool {
+	if d.status == nil || d.reportType != "" && d.reportType != "delivery-status" || d.root.ContentType != "multipart/report" && !d.fromDaemon() {
+		return false
+	}
+	b.Original = d.returned()
+	if !b.readStatus(d.status.Content(d.raw, maxStatus)) {
+		return false
+	}
+	b.Standard = true
+	b.Text = d.notice()
+	b.explain()
+	return true
 }
 
 // answered is the message the report says it answers: some return nothing but
@@ -128,7 +139,9 @@ func (d *document) answered() string {
 }
 
 // fromDaemon reports whether a mail system sent the message, or says so.
-func (d *document) fromDaemon() bool { return isDaemon(d.header) }
+func (d *document) fromDaemon() bool {
+	return d.reportType == "delivery-status" || isDaemon(d.header)
+}
 
 func isDaemon(h mime.Fields) bool {
 	if rp, ok := h.Find("Return-Path"); ok && strings.Trim(string(rp.Value), " \t\r\n") == "<>" {

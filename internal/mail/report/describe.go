@@ -51,7 +51,7 @@ func hasReply(s string) bool {
 func describe(n naming, lines []string, end int, action Action) Recipient {
 	r := Recipient{Final: n.address, Original: n.alias, Action: action}
 	from := min(n.line+1, end)
-	rest := strings.TrimLeft(n.rest, " \t:,>;.")
+	rest := strings.TrimLeft(n.rest, " \t:,>;.-")
 	if strings.HasPrefix(rest, "<mailto:") || strings.HasPrefix(rest, "on ") { // Exchange: on what day
 		rest = ""
 	}
@@ -83,7 +83,11 @@ func heading(lines []string, at int) string {
 	for from > 0 && at-from < 8 && strings.TrimSpace(lines[from-1]) != "" {
 		from--
 	}
-	return bound(strings.Join(lines[from:at+1], " "), maxDiagnostic)
+	text := bound(strings.Join(lines[from:at+1], " "), maxDiagnostic)
+	if a := strings.Trim(text, " <>:\"'*-"); mailbox(a) == a {
+		return "" // nothing but the address
+	}
+	return text
 }
 
 // diagnostic takes the reply out of a text, or its first paragraph if no reply
@@ -201,17 +205,7 @@ func remote(s string) string {
 
 // transcript gives recipients without a reply the one that a line elsewhere
 // gives for their address, or the only one there is.
-func (b *Bounce) transcript(lines []string) {
-	bare := 0
-	for i := range b.Recipients {
-		if code, _, _ := findReply(b.Recipients[i].Diagnostic); code == 0 {
-			bare++
-		}
-	}
-	if bare == 0 {
-		return
-	}
-	said := replies(lines)
+func (b *Bounce) transcript(said dialogue) {
 	for i := range b.Recipients {
 		r := &b.Recipients[i]
 		if code, _, _ := findReply(r.Diagnostic); code != 0 {
@@ -231,6 +225,7 @@ func (b *Bounce) transcript(lines []string) {
 // dialogue is what a transcript holds.
 type dialogue struct {
 	of    map[string]string // reply by address
+	who   []string          // the addresses, in order
 	first string            // first negative reply
 	rcpt  bool              // it was to RCPT TO
 }
@@ -243,7 +238,7 @@ func replies(lines []string) dialogue {
 		s := strings.TrimLeft(line, " \t")
 		if rest, ok := strings.CutPrefix(s, ">>> "); ok {
 			if a, _, ok := leadAddress(strings.TrimLeft(afterFold(rest, "rcpt to:"), " ")); ok {
-				asked = addr.Canonical(a)
+				asked = a
 			} else {
 				asked = ""
 			}
@@ -257,16 +252,20 @@ func replies(lines []string) dialogue {
 		if d.first == "" {
 			d.first, d.rcpt = s[i:], asked != "" || aboutRcpt(line)
 		}
-		if _, ok := d.of[asked]; asked != "" && !ok {
-			d.of[asked] = s[i:]
-		}
-		if a := anyAddress(s[i:]); a != "" {
-			if key := addr.Canonical(a); d.of[key] == "" && len(d.of) < maxRecipients {
-				d.of[key] = s[i:]
-			}
-		}
+		d.put(asked, s[i:])
+		d.put(anyAddress(s[i:]), s[i:])
 	}
 	return d
+}
+
+func (d *dialogue) put(address, reply string) {
+	if address == "" || len(d.who) >= maxRecipients {
+		return
+	}
+	if key := addr.Canonical(address); d.of[key] == "" {
+		d.of[key] = reply
+		d.who = append(d.who, address)
+	}
 }
 
 func afterFold(s, lower string) string {

@@ -17,55 +17,61 @@ type naming struct {
 	sure           bool // the line is a list item or a heading, not a sentence
 }
 
-// recipients finds who a notice is about and what is said of each.
-func (b *Bounce) recipients(d *document, notice string, action Action) {
-	lines := strings.Split(notice, "\n")
-	lines = lines[:min(len(lines), maxLines)]
-	if b.ReportingMTA == "" {
-		b.ReportingMTA = speaker(lines)
-	}
+// words is a notice with the recipients it names.
+type words struct {
+	text  string
+	lines []string
+	named []naming
+}
+
+// newWords looks for the recipients in a notice. The addresses in the header
+// of the report are not among them.
+func newWords(d *document, text string) *words {
+	lines := strings.Split(text, "\n")
+	n := &words{text: text, lines: lines[:min(len(lines), maxLines)]}
 	strangers := addr.Set{}
 	for _, name := range [...]string{"From", "To", "Reply-To", "Sender"} {
 		for _, a := range mailboxes(d.header.Get(name)) {
 			strangers[addr.Canonical(a)] = struct{}{}
 		}
 	}
-	named := name(lines, strangers, d.header.Get("From"))
-	failed := mailboxes(d.header.Get("X-Failed-Recipients"))
-	for _, r := range describeAll(named, lines, action) {
-		b.add(r)
+	n.named = name(n.lines, strangers, d.header.Get("From"))
+	return n
+}
+
+// recipients adds those a notice is about and what is said of each.
+func (b *Bounce) recipients(d *document, n *words, action Action) {
+	if b.ReportingMTA == "" {
+		b.ReportingMTA = speaker(n.lines)
 	}
 	seen := addr.Set{}
-	for i := range b.Recipients {
-		seen[addr.Canonical(b.Recipients[i].Final)] = struct{}{}
+	for _, r := range describeAll(n.named, n.lines, action) {
+		seen[addr.Canonical(r.Final)] = struct{}{}
+		b.add(r)
 	}
-	for _, a := range failed {
+	for _, a := range mailboxes(d.header.Get("X-Failed-Recipients")) {
 		if !seen.Has(a) {
 			seen[addr.Canonical(a)] = struct{}{}
 			b.add(Recipient{Final: a, Action: action})
 		}
 	}
+	said := replies(n.lines)
 	if len(b.Recipients) == 0 {
-		b.add(b.unnamed(lines, action))
+		for _, a := range said.who {
+			b.add(Recipient{Final: a, Action: action})
+		}
 	}
-	b.transcript(lines)
-}
-
-// unnamed makes the entry of a notice that names nobody: the one recipient of
-// the original, if it had one.
-func (b *Bounce) unnamed(lines []string, action Action) Recipient {
-	r := describe(naming{line: -1}, lines, len(lines), action)
-	if len(b.Original.To) == 1 {
-		r.Final = b.Original.To[0]
+	if len(b.Recipients) == 0 { // it names nobody: the return path has to
+		b.add(describe(naming{line: -1}, n.lines, len(n.lines), action))
 	}
-	return r
+	b.transcript(said)
 }
 
 // name finds the recipients in a notice. Those in lists go before those in
 // sentences: where there are any of the former, the latter repeat them.
 func name(lines []string, strangers addr.Set, from string) []naming {
 	var sure, all []naming
-	aol := strings.HasSuffix(mailbox(from), "@aol.com")
+	aol := strings.HasSuffix(strings.ToLower(mailbox(from)), "@aol.com")
 	for i, line := range lines {
 		n, ok := nameLine(line)
 		if !ok {
@@ -92,12 +98,6 @@ func name(lines []string, strangers addr.Set, from string) []naming {
 	return all
 }
 
-// keys begin a line that names a recipient.
-var keys = [...]string{
-	"failed address:", "failed recipient:", "final-recipient:", "final recipient:", "original-recipient:", "recipient address:", "recipients:", "recipient:", "rcpt to:",
-	"e-mail address:", "email address:", "xmail bounce: rcpt=", "rcpt=", "user mailbox exceeds allowed size:", "empfänger:", "destinataire:", "destinatario:",
-}
-
 // nameLine reads a line that is an item of a list: "<a@b>: text", "a@b",
 // "  a@b (text)", "Recipient: [SMTP:a@b]".
 func nameLine(line string) (naming, bool) {
@@ -105,27 +105,44 @@ func nameLine(line string) (naming, bool) {
 		return naming{}, false
 	}
 	s := strings.TrimLeft(line, " \t*-\u2022\u00b7|")
-	low := strings.ToLower(s[:min(len(s), 40)])
-	if strings.HasPrefix(low, "[<") { // XMail: "[<00>] XMail bounce: Rcpt=[a@b]"
-		if i := strings.Index(low, "] "); i > 0 {
-			s, low = s[i+2:], low[i+2:]
-		}
-	}
-	keyed := false
-	for _, k := range keys {
-		if strings.HasPrefix(low, k) {
-			s, keyed = strings.TrimLeft(s[len(k):], " \t"), true
-			break
-		}
-	}
-	if _, rest, ok := strings.Cut(s, ";"); keyed && ok && len(s)-len(rest) < 10 {
-		s = strings.TrimLeft(rest, " ") // "rfc822; a@b"
-	}
 	a, rest, ok := leadAddress(s)
-	if !ok || !keyed && !itemEnds(rest) {
-		return nameDisplay(s)
+	if !ok || !itemEnds(rest) {
+		if a, rest, ok = keyed(s); !ok {
+			return nameDisplay(s)
+		}
 	}
 	return naming{address: a, alias: aliasIn(rest), rest: rest, sure: true}, true
+}
+
+// strangeKeys begin lines that name somebody else than a recipient.
+var strangeKeys = [...]string{"from", "sender", "to", "cc", "bcc", "reply", "subject", "return", "message", "mail from", "contact", "please", "for ", "envelope", "original sender", "x-", "postmaster", "admin", "help", "date", "id", ">>>", "<<<", "sent", "received", "host", "smtp", "http"}
+
+// keyed reads a heading and an address behind it: "Recipient: [SMTP:a@b]",
+// "User mailbox exceeds allowed size: a@b", "Rcpt=[a@b]", "Original-Recipient:
+// rfc822;a@b".
+func keyed(s string) (a, rest string, ok bool) {
+	at := strings.IndexByte(s, '@')
+	if at < 0 {
+		return "", "", false
+	}
+	colon := strings.LastIndexAny(s[:at], ":=;")
+	if colon > 4 && strings.EqualFold(s[colon-4:colon], "smtp") {
+		colon = strings.LastIndexAny(s[:colon], ":=")
+	}
+	if colon <= 0 || colon > 40 {
+		return "", "", false
+	}
+	key := strings.TrimLeft(strings.ToLower(s[:colon]), "(<\"'")
+	if isAlias(key) {
+		return "", "", false
+	}
+	for _, k := range strangeKeys {
+		if strings.HasPrefix(key, k) {
+			return "", "", false
+		}
+	}
+	a, rest, ok = leadAddress(strings.TrimLeft(s[colon+1:], " \t"))
+	return a, rest, ok && itemEnds(rest)
 }
 
 // nameDisplay reads "Jane Doe (jane@example.com)" and what Exchange makes of
@@ -156,7 +173,7 @@ func leadAddress(s string) (a, rest string, ok bool) {
 	}
 	a = strings.TrimRight(t[:n], ".")
 	rest = t[len(a):]
-	if mailbox(a) != a || a == "" || !strings.Contains(a[strings.LastIndexByte(a, '@'):], ".") {
+	if mailbox(a) != a || a == "" || strings.Contains(a, "...") || strings.EqualFold(a[:min(len(a), 11)], "postmaster@") || !strings.Contains(a[strings.LastIndexByte(a, '@'):], ".") {
 		return "", "", false
 	}
 	return a, strings.TrimLeft(rest, ">])\"'"), true
@@ -191,7 +208,7 @@ func aliasIn(s string) string {
 // sentences are words an address may follow.
 var sentences = [...]string{
 	"your message to ", "your email to ", "your e-mail to ", "your mail to ", "wasn't delivered to ", "not delivered to ", "be delivered to ", "unable to deliver to ", "failed to deliver to ", "undeliverable to ",
-	"deliver your message to ", "delivery to ", "delivery to the address ", "deliver mail to ", "message for ", "sent to ", "exceeds allowed size: ", "rcpt to:", "the recipient ", "the address ", "nachricht an ", "message à ", "mensaje a ", "messaggio a ", "mensagem para ",
+	"deliver your message to ", "addressed to ", "smtp=", "mailbox ", "delivery to ", "delivery to the address ", "deliver mail to ", "message for ", "sent to ", "exceeds allowed size: ", "rcpt to:", "the recipient ", "the address ", "nachricht an ", "message à ", "mensaje a ", "messaggio a ", "mensagem para ",
 }
 
 // nameSentence reads an address in the midst of a sentence; it may stand on
@@ -200,7 +217,8 @@ func nameSentence(line string, lines []string, i int) (naming, bool) {
 	if len(line) > 1000 {
 		return naming{}, false
 	}
-	low := strings.ToLower(strings.ReplaceAll(line, "\u2019", "'"))
+	line = strings.Join(strings.Fields(strings.ReplaceAll(line, "\u2019", "'")), " ")
+	low := strings.ToLower(line)
 	for _, p := range sentences {
 		at := strings.Index(low+" ", p)
 		if at < 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -192,8 +193,8 @@ func TestNotificationRefused(t *testing.T) {
 func TestNotificationMany(t *testing.T) {
 	m := notification()
 	m.Recipients = nil
-	for range maxRecipients + 5 {
-		m.Recipients = append(m.Recipients, Outcome{Address: "jane@example.net", Action: Failed, Status: "5.1.1", Code: 550, Reply: "user unknown"})
+	for i := range maxRecipients + 5 {
+		m.Recipients = append(m.Recipients, Outcome{Address: "jane" + strconv.Itoa(i) + "@example.net", Action: Failed, Status: "5.1.1", Code: 550, Reply: "user unknown"})
 	}
 	raw := built(t, m)
 	b, ok := ReadBounce(raw)

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"postroad/internal/mail/addr"
 	"postroad/internal/mail/mime"
 )
 
@@ -26,7 +27,25 @@ func (b *Bounce) readStatus(data []byte) bool {
 		b.readGroup(fields)
 		data = data[body:]
 	}
+	b.dedupe()
 	return len(b.Recipients) > 0
+}
+
+// dedupe leaves out repetitions: a loop of aliases gives one for each turn.
+func (b *Bounce) dedupe() {
+	type key struct {
+		address string
+		action  Action
+	}
+	seen, keep := make(map[key]bool, len(b.Recipients)), b.Recipients[:0]
+	for _, r := range b.Recipients {
+		k := key{addr.Canonical(r.Address()), r.Action}
+		if k.address == "" || !seen[k] {
+			seen[k] = true
+			keep = append(keep, r)
+		}
+	}
+	b.Recipients = keep
 }
 
 // readGroup reads one group. Fields about the message may stand in any, and
@@ -243,9 +262,11 @@ func bound(s string, max int) string {
 	}
 	words := strings.FieldsFunc(strings.ToValidUTF8(s, "\ufffd"), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) })
 	s = strings.Join(words, " ")
-	for len(s) > max {
-		_, n := utf8.DecodeLastRuneInString(s[:max+1])
-		s = s[:max+1-n]
+	if len(s) > max {
+		for max > 0 && !utf8.RuneStart(s[max]) {
+			max--
+		}
+		s = s[:max]
 	}
 	return s
 }

@@ -27,13 +27,16 @@ var phrases = [...]phrase{
 	{"this is a warning message only", Delayed, false}, // sendmail, Gmail
 	{"this is a warning only", Delayed, false},         // Postfix
 	{"you do not need to resend your message", Delayed, false},
-	{"has not yet been delivered to one or more of its recipients", Delayed, false}, // Exim
+	{"has not yet been delivered to", Delayed, false}, // Exim
 	{"had transient non-fatal errors", Delayed, false},
 	{"delivery to the following recipient has been delayed", Delayed, false}, // Gmail
 	{"delivery to the following recipients has been delayed", Delayed, false},
 	{"delivery to these recipients or groups has been delayed", Delayed, false}, // Exchange
 	{"delivery to these recipients or distribution lists has been delayed", Delayed, false},
 	{"delivery incomplete", Delayed, true}, // Gmail
+	{"has not yet been delivered", Delayed, true},
+	{"delivery attempts will continue to be made", Delayed, true},
+	{"will continue to try to deliver your message", Delayed, true},
 	{"message delayed", Delayed, true},
 	{"could not be delivered yet", Delayed, true},
 	{"will keep trying to deliver", Delayed, true},
@@ -41,8 +44,8 @@ var phrases = [...]phrase{
 	{"wird weiterhin versucht", Delayed, true},
 	// Given up, in the words of one system.
 	{"this is the qmail-send program", Failed, false},
-	{"i'm afraid i wasn't able to deliver your message", Failed, false}, // qmail, James
-	{"the following address(es) failed", Failed, false},                 // Exim
+	{"i'm afraid i wasn't able to deliver", Failed, false}, // qmail, James
+	{"the following address(es) failed", Failed, false},    // Exim
 	{"a message that you sent could not be delivered to one or more of its recipients", Failed, false},
 	{"had permanent fatal errors", Failed, false}, // sendmail
 	{"had permanent delivery errors", Failed, false},
@@ -65,7 +68,11 @@ var phrases = [...]phrase{
 	{"while attempting to deliver a message for the following list of recipients", Failed, false}, // OpenSMTPD
 	{"your message to the following recipients cannot be delivered", Failed, false},               // Courier
 	{"xmail bounce: rcpt=", Failed, false},
-	{"failed to deliver to '", Failed, false}, // CommuniGate
+	{"failed addresses follow", Failed, false},                                     // Smail
+	{"invalid final delivery userid", Failed, false},                               // IMail
+	{"an error was detected while processing the enclosed message", Failed, false}, // LSMTP
+	{"was automatically rejected", Failed, false},                                  // Dovecot, Sieve
+	{"failed to deliver to '", Failed, false},                                      // CommuniGate
 	// In words anybody may use.
 	{"was not delivered to", Failed, true}, // Domino
 	{"could not be delivered", Failed, true},
@@ -87,10 +94,23 @@ var phrases = [...]phrase{
 	{"non-delivery report", Failed, true},
 	{"mailbox exceeds allowed size", Failed, true}, // IMail
 	{"rejected your message", Failed, true},
+	{"failed recipients", Failed, true},
+	{"not able to deliver", Failed, true},
+	{"could not deliver", Failed, true},
+	{"message not delivered", Failed, true},
+	{"did not receive your message", Failed, true},
+	{"did not reach the following", Failed, true},
+	{"encountered delivery problems", Failed, true},
+	{"the following recipients was aborted", Failed, true},
+	{"mail has been returned because", Failed, true},
+	{"unknown user", Failed, true},
+	{"no such user", Failed, true},
+	{"no mailbox here by that name", Failed, true},
 	{"user unknown", Failed, true},
 	{"nicht zugestellt werden", Failed, true},
 	{"unzustellbar", Failed, true},
 	{"n'a pas pu être remis", Failed, true},
+	{"n'a pas pu etre", Failed, true},
 	{"n'a pas pu être livré", Failed, true},
 	{"échec de la remise", Failed, true},
 	{"no se pudo entregar", Failed, true},
@@ -114,15 +134,9 @@ var phrases = [...]phrase{
 func (d *document) readWords(b *Bounce) bool {
 	text := d.notice()
 	notice, rest := cutOriginal(text)
-	notice = unquote(notice)
-	p := findPhrase(flatten(notice))
-	daemon := d.fromDaemon()
-	switch {
-	case p == nil, isAnswer(d.header.Get("Subject")):
-		return false
-	case !daemon && (p.plain || !d.speaksOfDelivery()):
-		return false
-	case isAutoReply(d.header) && p.plain && len(d.header.Get("X-Failed-Recipients")) == 0:
+	n := newWords(d, unquote(notice))
+	action, ok := d.about(n, rest != "" || d.original != nil)
+	if !ok {
 		return false
 	}
 	b.Text = text
@@ -130,8 +144,30 @@ func (d *document) readWords(b *Bounce) bool {
 	if len(b.Original.Header) == 0 {
 		b.Original = readOriginal([]byte(rest[:min(len(rest), maxHeader)]))
 	}
-	b.recipients(d, notice, p.action)
+	b.recipients(d, n, action)
 	return true
+}
+
+// about decides whether a notice is about delivery, and what it says. Who
+// sends it, what it says and whom it names have to agree. returned tells that
+// it comes with a message.
+func (d *document) about(n *words, returned bool) (Action, bool) {
+	subject := d.header.Get("Subject")
+	p := findPhrase(flatten(n.text))
+	_, marked := d.header.Find("X-Failed-Recipients")
+	switch {
+	case isAnswer(subject) && !d.fromDaemon():
+		return 0, false
+	case p != nil && !p.plain:
+		return p.action, d.fromDaemon() || speaksOfDelivery(subject)
+	case d.reportType != "" && d.reportType != "delivery-status", isAutoReply(d.header) && !marked:
+		return 0, false
+	case p != nil && d.fromDaemon():
+		return p.action, true
+	case p != nil:
+		return p.action, speaksOfDelivery(subject) && len(n.named) > 0 && (returned || n.named[0].sure)
+	}
+	return Failed, namesDaemon(d.header) && len(n.named) > 0 && n.named[0].sure && (returned || speaksOfDelivery(subject))
 }
 
 // findPhrase gives the first phrase that a flat text holds.
@@ -162,11 +198,11 @@ func isAnswer(subject string) bool {
 	return false
 }
 
-// speaksOfDelivery reports whether the subject is a bounce's, for those whose
+// speaksOfDelivery reports whether a subject is a bounce's, for those whose
 // sender is not.
-func (d *document) speaksOfDelivery() bool {
-	s := flatten(d.header.Get("Subject"))
-	for _, p := range [...]string{"deliver", "undeliver", "returned mail", "failure notice", "mail failure", "non remis", "unzustellbar", "rückgabe", "nondeliverable", "bounce", "mail system error", "entreg"} {
+func speaksOfDelivery(subject string) bool {
+	s := flatten(subject)
+	for _, p := range [...]string{"deliver", "returned mail", "failure notice", "mail failure", "non remis", "unzustellbar", "rückgabe", "bounce", "mail system error", "entreg", "returned to sender", "returning", "failed mail"} {
 		if strings.Contains(s, p) {
 			return true
 		}
@@ -196,7 +232,8 @@ var markers = [...]string{
 	"unsent message", "undelivered message", "message header follows", "message headers follow", "the header of the original message", "header of the original message", "headers of the original message",
 	"returned message", "copy of the message", "copy of your message", "original headers", "the original message headers", "the headers of the message", "message follows", "returned mail",
 	"the message follows", "ursprüngliche nachricht", "message d'origine", "mensaje original", "messaggio originale", "mensagem original", "cabeçalhos de mensagens originais",
-	"message text follows", "----- message from you",
+	"message text follows", "----- message from you", "below the next line is a copy of", "start of returned message", "your message reads", "the header and top", "unsent message below",
+	"original message as received", "old message", "here is listed the initial part",
 }
 
 // cutOriginal splits a notice from the original behind it.
@@ -219,7 +256,7 @@ func isMarker(line string) bool {
 		return false
 	}
 	bare := strings.Trim(line, " \t\n-=*_#+|>:.")
-	dashed := strings.HasPrefix(strings.TrimLeft(line, " \t"), "--")
+	dashed := strings.HasPrefix(strings.TrimLeft(line, " \t|"), "--")
 	bare = strings.ToLower(bare)
 	for _, m := range markers {
 		if strings.HasPrefix(bare, m) && (dashed || len(bare) <= len(m)+45 && endsMarker(line)) {
