@@ -54,8 +54,9 @@ type Notification struct {
 	ENVID      string
 	Recipients []Outcome
 	// Original is the message, or at least its header. Full asks for all of it
-	// (RET=FULL); what has more than MaxReturned octets, or cannot stand in a
-	// message, is returned as header only (RFC 3461 section 4.3 lets it be).
+	// (RET=FULL), which is for failures; what has more than MaxReturned octets,
+	// or cannot stand in a message, is returned as header only (RFC 3461 section
+	// 4.3 lets it be).
 	Original []byte
 	Full     bool
 	// UTF8: the report may hold UTF-8 in addresses (RFC 6533), as the
@@ -121,6 +122,16 @@ func (m *Notification) Build() ([]byte, error) {
 func (m *Notification) wide() bool {
 	for i := range m.Recipients {
 		if r := &m.Recipients[i]; !ascii(wire(r.Address)) || !ascii(r.ORCPT) {
+			return true
+		}
+	}
+	return false
+}
+
+// fails reports whether any recipient was given up.
+func (m *Notification) fails() bool {
+	for i := range m.Recipients {
+		if m.Recipients[i].Action == Failed {
 			return true
 		}
 	}
@@ -253,7 +264,7 @@ func (m *Notification) returned() (mime.File, bool) {
 		return mime.File{}, false
 	}
 	header := m.Original[:body]
-	if m.Full && len(m.Original) <= MaxReturned && body < len(m.Original) && returnable(m.Original) {
+	if m.Full && m.fails() && len(m.Original) <= MaxReturned && body < len(m.Original) && returnable(m.Original) {
 		f := mime.File{ContentType: "message/rfc822", Data: m.Original}
 		if mime.EightBit(header) {
 			f.ContentType = "message/global" // RFC 6532 section 3.7

@@ -122,6 +122,11 @@ func TestNotificationReturns(t *testing.T) {
 		})
 	}
 	m := notification()
+	m.Full, m.Recipients = true, m.Recipients[1:]
+	if root, _, err := mime.Structure(built(t, m), mime.Limits{}); err != nil || root.Children[2].ContentType != "text/rfc822-headers" {
+		t.Errorf("all of it without a failure: %v", err)
+	}
+	m = notification()
 	m.Original = nil
 	if root, _, err := mime.Structure(built(t, m), mime.Limits{}); err != nil || len(root.Children) != 2 {
 		t.Errorf("without original: %v %+v", err, root)

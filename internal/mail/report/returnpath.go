@@ -32,8 +32,9 @@ type ID struct {
 // A return path is "bounce+" and, in base32, the message, the distance from it
 // to the delivery in as few octets as hold it (none: no delivery), and the
 // head of an HMAC-SHA256 over both. 80 bits cannot be guessed, as every guess
-// costs an SMTP command; the local part has 36 to 49 octets, which leaves room
-// for a prvs= tag within the 64 of RFC 5321 section 4.5.3.1.1.
+// costs an SMTP command. The local part has 36 to 49 octets, no more than 46 for
+// a delivery made within three days of its message, which leaves room for a
+// prvs= tag within the 64 of RFC 5321 section 4.5.3.1.1.
 const (
 	bounceTag  = "bounce+"
 	messageLen = 8
