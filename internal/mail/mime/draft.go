@@ -26,6 +26,9 @@ type Draft struct {
 	HasText, HasHTML, HasAMP bool
 	// Attachments are files to keep; Inline are files the HTML shows.
 	Attachments, Inline []File
+	// Report is a report-type: the message becomes a multipart/report (RFC
+	// 6522), its attachments the parts that follow the text.
+	Report string
 	// Rand gives the boundaries; nil means crypto/rand.
 	Rand io.Reader
 }
@@ -49,6 +52,8 @@ type part struct {
 	text     string
 	file     *File
 	inline   bool
+	report   string // of a container: its report-type
+	bare     bool   // of a file: a part of a report, written without disposition
 	enc      encoding
 	clean    bool   // of a text: its line ends are CRLF already
 	level    string // level of a container's boundary
@@ -136,6 +141,12 @@ func (d *Draft) tree() *part {
 		body = []*part{{ctype: "multipart/related", level: "2", children: append(body, inline...)}}
 	} else {
 		attached = append(inline, attached...)
+	}
+	if d.Report != "" {
+		for _, p := range attached {
+			p.bare = true
+		}
+		return (&part{ctype: "multipart/report", report: d.Report, level: "1", children: append(body, attached...)}).settle()
 	}
 	if len(attached) == 0 {
 		return body[0].settle()
@@ -236,6 +247,9 @@ func (p *part) appendContainer(dst []byte, stem string) []byte {
 	boundary := boundaryAt(p.level, stem)
 	if p.ctype == "multipart/related" {
 		dst = appendParam(dst, "type", p.children[0].ctype) // RFC 2387 section 3.1
+	}
+	if p.report != "" {
+		dst = appendParam(dst, "report-type", p.report)
 	}
 	dst = append(appendParam(dst, "boundary", boundary), "\r\n"...)
 	if p.enc == enc8bit {

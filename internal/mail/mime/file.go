@@ -26,10 +26,15 @@ func fileType(f *File) (string, encoding) {
 			return octetStream, encBase64
 		case isASCII(s):
 			return ctype, enc7bit
-		case strings.HasPrefix(strings.ToLower(ctype), "message/rfc822"):
-			return ctype, enc8bit
+		case strings.HasPrefix(strings.ToLower(ctype), "message/rfc822"), strings.HasPrefix(strings.ToLower(ctype), "message/global"):
+			return ctype, enc8bit // RFC 6532 section 3.7, RFC 6533 sections 4 and 5
 		}
 		return octetStream, encBase64
+	case "text":
+		// A returned header is read by people and by programs that do not decode.
+		if s := view(f.Data); strings.EqualFold(ctype, "text/rfc822-headers") && isASCII(s) && linesFit(crlfString(s)) && strings.IndexByte(s, 0) < 0 {
+			return ctype, enc7bit
+		}
 	}
 	return ctype, encBase64
 }
@@ -59,13 +64,8 @@ func (p *part) appendFile(dst []byte) []byte {
 	if f.Name != "" {
 		dst = appendName(dst, f.Name)
 	}
-	disposition := "attachment"
-	if p.inline {
-		disposition = "inline"
-	}
-	dst = append(append(dst, "\r\nContent-Disposition: "...), disposition...)
-	if f.Name != "" {
-		dst = appendFilename(dst, f.Name)
+	if !p.bare {
+		dst = p.appendDisposition(dst)
 	}
 	dst = append(append(dst, "\r\nContent-Transfer-Encoding: "...), p.enc.String()...)
 	dst = append(dst, "\r\n"...)
@@ -75,6 +75,18 @@ func (p *part) appendFile(dst []byte) []byte {
 		return appendBase64(dst, f.Data)
 	}
 	return appendCRLF(dst, view(f.Data))
+}
+
+func (p *part) appendDisposition(dst []byte) []byte {
+	disposition := "attachment"
+	if p.inline {
+		disposition = "inline"
+	}
+	dst = append(append(dst, "\r\nContent-Disposition: "...), disposition...)
+	if p.file.Name != "" {
+		dst = appendFilename(dst, p.file.Name)
+	}
+	return dst
 }
 
 func (p *part) appendContentID(dst []byte) []byte {
