@@ -114,8 +114,9 @@ const gcPercent = 300
 // helps.
 func startFailed(err error, mode config.Mode) error {
 	f := &failure{status: exitFailed, code: "start_failed", message: "the server cannot start", cause: err.Error(), err: err}
+	var op *net.OpError
 	switch {
-	case errors.As(err, new(*net.OpError)):
+	case errors.As(err, &op) && op.Op == "listen":
 		f.hint = app.BindFix(err) + "; options: postroad " + mode.String() + " --help"
 	case errors.Is(err, os.ErrPermission):
 		f.hint = "a data directory of your own; options: postroad " + mode.String() + " --help"
