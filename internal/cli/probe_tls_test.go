@@ -18,7 +18,9 @@ import (
 func TestCheckListener(t *testing.T) {
 	p := newTestProbe(t, dnstest.New(), "--smtp", "127.0.0.1:0")
 	p.client = newClient("http://"+closedPort(t), "k")
-	at := func(addr string) config.MailListen { return config.MailListen{Service: config.SMTP, Addr: config.Listen(addr)} }
+	at := func(addr string) config.MailListen {
+		return config.MailListen{Service: config.SMTP, Addr: config.Listen(addr)}
+	}
 	p.checkListener(t.Context(), at("127.0.0.1:0")).expect(t, stateSkip, "chooses")
 	p.checkListener(t.Context(), at(speaking(t, "220 mail.example.com\x1b ESMTP\r\n"))).expect(t, stateOK, "220 mail.example.com? ESMTP")
 	p.checkListener(t.Context(), at(speaking(t, "421 too busy\r\n"))).expect(t, stateFail, "it answers 421 too busy")
