@@ -136,7 +136,10 @@ func (p *probe) steps() []step {
 	}
 	for _, l := range p.cfg.SMTP {
 		name := string(l.Service) + " " + string(l.Addr)
-		list = append(list, step{"listener " + name, "Listener " + name, func(ctx context.Context) finding { return p.checkListener(ctx, l) }})
+		list = append(list, step{"listener " + name, "Listener " + name, func(ctx context.Context) finding { return p.checkMail(ctx, l) }})
+	}
+	if p.cfg.HTTPS != "" {
+		list = append(list, step{"listener https " + string(p.cfg.HTTPS), "Listener https " + string(p.cfg.HTTPS), p.checkHTTPS})
 	}
 	return append(list, []step{
 		{"certificate", "Certificate", p.checkCertificate},

@@ -31,57 +31,87 @@ func near(l config.Listen) string {
 	return net.JoinHostPort(host, strconv.Itoa(l.Port()))
 }
 
-// hello dials a listener for mail and reads its greeting; the connection is to be
-// closed by the caller.
-func (p *probe) hello(ctx context.Context, l config.MailListen) (net.Conn, string, error) {
-	conn, err := p.dial(ctx, "tcp", near(l.Addr))
-	if err != nil {
-		return nil, "", err
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // the connection of a test's dial may have none
-	}
-	if l.ImplicitTLS() {
-		tc := tls.Client(conn, p.unverified())
-		if err := tc.HandshakeContext(ctx); err != nil {
-			conn.Close()
-			return nil, "", fmt.Errorf("TLS: %w", err)
-		}
-		conn = tc
-	}
-	line, err := bufio.NewReaderSize(conn, 1024).ReadSlice('\n')
-	if err != nil {
-		conn.Close()
-		return nil, "", errors.New("connected, but no greeting came")
-	}
-	return conn, cut(clean(strings.TrimSpace(string(line))), 80), nil
-}
-
 // unverified is for looking at a certificate, whatever it is.
 func (p *probe) unverified() *tls.Config {
 	return &tls.Config{ServerName: p.cfg.Hostname, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 }
 
+// errAnswer is an answer that is not that of a server that works.
+type errAnswer string
+
+// Error is the answer.
+func (e errAnswer) Error() string { return "it answers " + string(e) }
+
+// connect dials a listener, with TLS if it begins there.
+func (p *probe) connect(ctx context.Context, l config.Listen, withTLS bool) (net.Conn, error) {
+	conn, err := p.dial(ctx, "tcp", near(l))
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline) // the connection of a test's dial may have none
+	}
+	if !withTLS {
+		return conn, nil
+	}
+	tc := tls.Client(conn, p.unverified())
+	if err := tc.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return tc, nil
+}
+
+// checkMail looks at a listener for mail.
+func (p *probe) checkMail(ctx context.Context, l config.MailListen) finding {
+	return p.checkListener(ctx, "smtp", l.Addr, func(ctx context.Context) (string, error) {
+		conn, err := p.connect(ctx, l.Addr, l.ImplicitTLS())
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		line, err := bufio.NewReaderSize(conn, 1024).ReadSlice('\n')
+		if err != nil {
+			return "", errors.New("connected, but no greeting came")
+		}
+		text := cut(clean(strings.TrimSpace(string(line))), 80)
+		if !strings.HasPrefix(text, "220") {
+			return "", errAnswer(text)
+		}
+		return text, nil
+	})
+}
+
+// checkHTTPS looks at the listener for HTTPS.
+func (p *probe) checkHTTPS(ctx context.Context) finding {
+	return p.checkListener(ctx, "https", p.cfg.HTTPS, func(ctx context.Context) (string, error) {
+		conn, err := p.connect(ctx, p.cfg.HTTPS, true)
+		if err != nil {
+			return "", err
+		}
+		return "it answers with TLS", conn.Close()
+	})
+}
+
 // checkListener says whether a listener answers, or else whether the server could
 // open it.
-func (p *probe) checkListener(ctx context.Context, l config.MailListen) finding {
-	if l.Addr.Port() == 0 {
+func (p *probe) checkListener(ctx context.Context, setting string, l config.Listen, greet func(context.Context) (string, error)) finding {
+	if l.Port() == 0 {
 		return skipped("the system chooses the port")
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.patience)
 	defer cancel()
-	conn, greeting, err := p.hello(ctx, l)
-	if err == nil {
-		conn.Close()
-		if !strings.HasPrefix(greeting, "220") {
-			return broken("see the log of the server", "it answers %s", greeting)
-		}
+	greeting, err := greet(ctx)
+	switch {
+	case err == nil:
 		return good("%s", greeting)
+	case errors.As(err, new(errAnswer)):
+		return broken("see the log of the server", "%v", err)
 	}
-	ln, bindErr := (&net.ListenConfig{}).Listen(ctx, "tcp", string(l.Addr))
+	ln, bindErr := (&net.ListenConfig{}).Listen(ctx, "tcp", string(l))
 	if bindErr == nil {
 		ln.Close()
-		if _, status, _, err := p.ready(ctx); err == nil && status != 0 && p.client.local() {
+		if _, _, _, err := p.ready(ctx); err == nil && p.client.local() {
 			return warned("start the server with the same settings as given here", "the server runs, but nobody listens there")
 		}
 		return good("nobody listens there, and the server can")
@@ -90,7 +120,7 @@ func (p *probe) checkListener(ctx context.Context, l config.MailListen) finding 
 		return broken("stop the program that has it, or give another address", "somebody has it, but %s", dialReason(err, p.patience))
 	}
 	fail := broken
-	if p.cfg.Origin("smtp") == "default" {
+	if p.cfg.Origin(setting) == "default" {
 		fail = warned // the server starts without it
 	}
 	return fail(app.BindFix(bindErr), "it cannot be opened: %s", dialReason(bindErr, p.patience))
@@ -111,19 +141,40 @@ func (p *probe) checkCertificate(ctx context.Context) finding {
 			return broken("chmod 600 "+p.cfg.TLSKey+", as the user of the server", "%v", err)
 		}
 	}
-	list, err := certs.Problems(filepath.Join(p.cfg.Data, app.ACMEDir))
-	if err == nil && p.cfg.ACMEAgreeTerms {
-		for _, name := range p.cfg.CertNames() {
-			if t, ok := list[name]; ok {
-				return broken("let the authority reach this machine: docs/certificates.md says on which ports", "none obtained for %s; %s: %s", name, t.At.Format(time.DateTime), t.Error)
-			}
-		}
-	}
+	const fix = "let the authority reach this machine: docs/certificates.md says on which ports"
+	problem := p.acmeProblem()
 	leaf, where, err := p.shown(ctx)
-	if err != nil {
+	switch {
+	case err != nil && problem != "":
+		return broken(fix, "%s", problem)
+	case err != nil:
 		return skipped("no listener with TLS answers: %v", err)
 	}
-	return p.judge(leaf, where)
+	f := p.judge(leaf, where)
+	switch {
+	case problem == "":
+		return f
+	case f.state == stateOK:
+		return warned(fix, "%s; %s", f.evidence, problem)
+	}
+	return broken(fix, "%s; %s", f.evidence, problem)
+}
+
+// acmeProblem is why a certificate could not be obtained, "" if it could.
+func (p *probe) acmeProblem() string {
+	if !p.cfg.ACMEAgreeTerms {
+		return ""
+	}
+	list, err := certs.Problems(filepath.Join(p.cfg.Data, app.ACMEDir))
+	if err != nil {
+		return err.Error()
+	}
+	for _, name := range p.cfg.CertNames() {
+		if t, ok := list[name]; ok {
+			return fmt.Sprintf("the last attempt to get one for %s failed at %s: %s", name, t.At.Format(time.DateTime), t.Error)
+		}
+	}
+	return ""
 }
 
 func (p *probe) judge(leaf *x509.Certificate, where string) finding {
@@ -163,32 +214,21 @@ func (p *probe) shown(ctx context.Context) (leaf *x509.Certificate, where string
 	if p.cfg.HTTPS == "" {
 		return nil, "", err
 	}
-	raw, err := p.dial(ctx, "tcp", near(p.cfg.HTTPS))
+	conn, err := p.connect(ctx, p.cfg.HTTPS, true)
 	if err != nil {
 		return nil, "", err
 	}
-	defer raw.Close()
-	conn := tls.Client(raw, p.unverified())
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, "", err
-	}
-	return conn.ConnectionState().PeerCertificates[0], "HTTPS at " + near(p.cfg.HTTPS), nil
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], "HTTPS at " + near(p.cfg.HTTPS), nil
 }
 
 func (p *probe) mailCertificate(ctx context.Context, l config.MailListen) (*x509.Certificate, error) {
-	conn, err := p.dial(ctx, "tcp", near(l.Addr))
+	conn, err := p.connect(ctx, l.Addr, l.ImplicitTLS())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // the connection of a test's dial may have none
-	}
-	if l.ImplicitTLS() {
-		tc := tls.Client(conn, p.unverified())
-		if err := tc.HandshakeContext(ctx); err != nil {
-			return nil, err
-		}
+	if tc, ok := conn.(*tls.Conn); ok {
 		return tc.ConnectionState().PeerCertificates[0], nil
 	}
 	c, err := smtp.NewClient(conn, p.cfg.Hostname)

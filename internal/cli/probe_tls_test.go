@@ -21,21 +21,21 @@ func TestCheckListener(t *testing.T) {
 	at := func(addr string) config.MailListen {
 		return config.MailListen{Service: config.SMTP, Addr: config.Listen(addr)}
 	}
-	p.checkListener(t.Context(), at("127.0.0.1:0")).expect(t, stateSkip, "chooses")
-	p.checkListener(t.Context(), at(speaking(t, "220 mail.example.com\x1b ESMTP\r\n"))).expect(t, stateOK, "220 mail.example.com? ESMTP")
-	p.checkListener(t.Context(), at(speaking(t, "421 too busy\r\n"))).expect(t, stateFail, "it answers 421 too busy")
-	p.checkListener(t.Context(), at(speaking(t, ""))).expect(t, stateFail, "somebody has it, but ")
+	p.checkMail(t.Context(), at("127.0.0.1:0")).expect(t, stateSkip, "chooses")
+	p.checkMail(t.Context(), at(speaking(t, "220 mail.example.com\x1b ESMTP\r\n"))).expect(t, stateOK, "220 mail.example.com? ESMTP")
+	p.checkMail(t.Context(), at(speaking(t, "421 too busy\r\n"))).expect(t, stateFail, "it answers 421 too busy")
+	p.checkMail(t.Context(), at(speaking(t, ""))).expect(t, stateFail, "somebody has it, but ")
 	free := closedPort(t)
-	p.checkListener(t.Context(), at(free)).expect(t, stateOK, "nobody listens there, and the server can")
+	p.checkMail(t.Context(), at(free)).expect(t, stateOK, "nobody listens there, and the server can")
 	p.client = newClient(answering(t, 200, [2]string{}, `{"status":"ready"}`), "k")
-	p.checkListener(t.Context(), at(free)).expect(t, stateWarn, "the server runs, but nobody")
+	p.checkMail(t.Context(), at(free)).expect(t, stateWarn, "the server runs, but nobody")
 	elsewhere := at("192.0.2.1:25") // for documents: no machine has it
-	f := p.checkListener(t.Context(), elsewhere)
+	f := p.checkMail(t.Context(), elsewhere)
 	f.expect(t, stateFail, "it cannot be opened: ")
 	if !strings.Contains(f.fix, "address of this machine") {
 		t.Error(f.fix)
 	}
-	newTestProbe(t, dnstest.New()).checkListener(t.Context(), elsewhere).expect(t, stateWarn, "it cannot be opened: ")
+	newTestProbe(t, dnstest.New()).checkMail(t.Context(), elsewhere).expect(t, stateWarn, "it cannot be opened: ")
 }
 
 // secure is a listener with TLS from the start that shows a certificate.
@@ -100,6 +100,7 @@ func TestCheckCertificate(t *testing.T) {
 			p.checkCertificate(t.Context()).expect(t, tt.state, tt.evidence)
 			web := newTestProbe(t, dnstest.New(), "--smtp", "off", "--https", addr)
 			web.e.Clock = p.e.Clock
+			web.checkHTTPS(t.Context()).expect(t, stateOK, "answers with TLS")
 			web.checkCertificate(t.Context()).expect(t, tt.state, "HTTPS at 127.0.0.1:")
 		})
 	}
@@ -115,7 +116,17 @@ func TestCheckCertificateFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "problems.json"), []byte(`{"mail.example.com":{"at":"2026-11-20T11:00:00Z","error":"connection refused"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.checkCertificate(t.Context()).expect(t, stateFail, "none obtained for mail.example.com; 2026-11-20 11:00:00: connection refused")
+	p.checkCertificate(t.Context()).expect(t, stateFail, "the last attempt to get one for mail.example.com failed at 2026-11-20 11:00:00: connection refused")
+	ca, err := certs.LocalCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := ca.Certificate("mail.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cfg.SMTP = config.MailListens{{Service: config.Submissions, Addr: config.Listen(secure(t, leaf))}}
+	p.checkCertificate(t.Context()).expect(t, stateWarn, "; the last attempt to get one for mail.example.com failed") // a renewal
 
 	key := filepath.Join(t.TempDir(), "tls.key")
 	if err := os.WriteFile(key, nil, 0o600); err != nil {
