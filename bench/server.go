@@ -75,6 +75,8 @@ func (s *server) start(ctx context.Context) error {
 	}
 	if s.smtp != "" {
 		args = append(args, "--smtp", s.smtp, "--smtp-trust", "127.0.0.0/8")
+	} else {
+		args = append(args, "--smtp", "off")
 	}
 	if s.group == nil {
 		s.cmd = exec.Command(s.binary, args...)

@@ -32,6 +32,18 @@ END
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
+# The ACME authority of the tests, beside the programs of the benchmarks.
+if command -v go >/dev/null; then
+	cache=${XDG_CACHE_HOME:-$HOME/.cache}/postroad-bench
+	pebble=v2.10.1
+	if [ ! -x "$cache/pebble-$pebble" ]; then
+		mkdir -p "$cache/build"
+		GOBIN="$cache/build" go install "github.com/letsencrypt/pebble/v2/cmd/pebble@$pebble"
+		mv "$cache/build/pebble" "$cache/pebble-$pebble"
+		rmdir "$cache/build"
+	fi
+fi
+
 # The mail servers the benchmarks compare with are not installed: they are kept
 # in the cache directory of the user, who has to be root to run them. Package
 # lists that are old name files that are gone.

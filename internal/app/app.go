@@ -8,7 +8,6 @@ import (
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -75,6 +74,7 @@ type Wire struct {
 	Linger     time.Duration       // of idle connections; zero: 2 s
 	PolicyPort string              // of HTTPS servers of MTA-STS policies; "": 443
 	Limit      time.Duration       // of one attempt in all; zero: 30 min
+	Renewal    certs.Renewal       // of certificates from an ACME authority
 }
 
 // App is the program, its stores open and its listeners bound.
@@ -108,13 +108,12 @@ type App struct {
 	registry *prometheus.Registry
 	handler  http.Handler
 	ca       *certs.Authority // dev mode
-	tls      *tls.Config
+	certs    *certs.Source
 
 	http, https net.Listener
-	smtpLn      net.Listener
+	mail        []*mailListener
 	smtpTrusted []netip.Prefix
 	httpServer  *http.Server
-	smtpServer  *smtp.Server
 	stopping    chan struct{}
 	shed        *shedder // refuses mail when there is too little of something
 
@@ -141,7 +140,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 			a.close()
 		}
 	}()
-	for _, step := range []func(context.Context) error{a.openStores, a.makeServices, a.makeHTTP, a.bind} {
+	for _, step := range []func(context.Context) error{a.openStores, a.makeServices, a.makeHTTP, a.bind, a.makeTLS} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -339,10 +338,16 @@ func readOrMake(name string, content func() []byte) ([]byte, error) {
 
 // close ends what New opened.
 func (a *App) close() {
-	for _, l := range []net.Listener{a.http, a.https, a.smtpLn} {
+	if a.certs != nil {
+		a.certs.Close()
+	}
+	for _, l := range []net.Listener{a.http, a.https} {
 		if l != nil {
 			l.Close()
 		}
+	}
+	for _, m := range a.mail {
+		m.ln.Close()
 	}
 	if a.db != nil {
 		if err := a.db.Close(); err != nil {
@@ -354,33 +359,6 @@ func (a *App) close() {
 			a.log.Error("closing the message store", "error", err)
 		}
 	}
-}
-
-// bind opens the listeners, so that a taken port is an error at start and a
-// client that waited for the port finds it answering.
-func (a *App) bind(context.Context) (err error) {
-	if a.http, err = listen("http", a.cfg.HTTP); err != nil {
-		return err
-	}
-	if a.https, err = listen("https", a.cfg.HTTPS); err != nil {
-		return err
-	}
-	if a.smtpTrusted, err = prefixes("--smtp-trust", a.cfg.SMTPTrust); err != nil {
-		return err
-	}
-	a.smtpLn, err = listen("smtp", a.cfg.SMTP)
-	return err
-}
-
-func listen(name string, addr config.Listen) (net.Listener, error) {
-	if addr == "" || addr == "off" {
-		return nil, nil
-	}
-	l, err := net.Listen("tcp", string(addr))
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", name, err)
-	}
-	return l, nil
 }
 
 // loops are the background activities, each until its context ends.

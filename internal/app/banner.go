@@ -19,8 +19,8 @@ func (a *App) DevBanner() string {
 	fmt.Fprintf(&b, "\npostroad %s, capture mode: nothing leaves this machine.\n\n", a.opt.Version)
 	line("Panel", base)
 	line("HTTP API", strings.TrimSpace(base+"/v3   "+httpsBase(a)))
-	if a.smtpLn != nil {
-		line("SMTP", "localhost:"+port(a.smtpLn)+"   any user and password, or none")
+	for _, m := range a.mail {
+		line("SMTP", "localhost:"+port(m.ln)+"   any user and password, or none")
 	}
 	if a.cfg.Strict {
 		line("Key", "keys and domains must exist (--strict); first key: "+a.shownKey())

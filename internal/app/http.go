@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,13 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"postroad/internal/base/certs"
 	"postroad/internal/base/op"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
@@ -34,12 +31,9 @@ func (a *App) Ops() []op.Op {
 }
 
 func (a *App) makeHTTP(ctx context.Context) error {
-	if err := a.makeTLS(); err != nil {
-		return err
-	}
 	a.registerMetrics()
 	pages := panel.New(panel.Config{Source: a.panelSource(), Dev: a.dev(), Version: a.opt.Version, APIBase: a.apiBase(),
-		SMTPAddr: a.smtpAddress(), Logger: a.log, Now: a.clock.Now})
+		SMTPAddr: a.submitAddress(), Logger: a.log, Now: a.clock.Now})
 	proxies, err := prefixes("--trusted-proxies", a.cfg.TrustedProxies)
 	if err != nil {
 		return err
@@ -141,39 +135,6 @@ func localName(host, base string) bool {
 	}
 	u, err := url.Parse(base)
 	return err == nil && u.Hostname() == host
-}
-
-func (a *App) smtpAddress() string {
-	if a.cfg.SMTP == "" || a.cfg.SMTP == "off" {
-		return ""
-	}
-	return browsable(string(a.cfg.SMTP), a.cfg.Hostname, a.dev())
-}
-
-// makeTLS finds the certificate for HTTPS and STARTTLS: files, the local
-// authority in dev mode, or one made for the host name.
-func (a *App) makeTLS() error {
-	switch {
-	case a.cfg.TLSCert != "":
-		pair, err := certs.Load(a.cfg.TLSCert, a.cfg.TLSKey)
-		if err != nil {
-			return fmt.Errorf("tls certificate: %w", err)
-		}
-		a.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.GetCertificate}
-	case a.dev():
-		ca, err := certs.LocalCA(filepath.Join(a.cfg.Data, "ca"))
-		if err != nil {
-			return fmt.Errorf("local certificate authority: %w", err)
-		}
-		a.ca, a.tls = ca, ca.TLSConfig()
-	default:
-		cert, err := certs.SelfSigned(a.cfg.Hostname)
-		if err != nil {
-			return fmt.Errorf("self-signed certificate: %w", err)
-		}
-		a.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}}
-	}
-	return nil
 }
 
 // authenticator puts the account service behind the HTTP edge.

@@ -54,10 +54,22 @@ func (a *App) registerMetrics() {
 	count("postroad_webhook_attempts_total", "Webhook requests made", func() int64 { return a.webhooks.Stats().Attempts })
 	count("postroad_webhook_failed_total", "Webhook calls given up", func() int64 { return a.webhooks.Stats().Failed })
 	gauge("postroad_webhook_in_flight", "Webhook requests being made", func() int64 { return a.webhooks.Stats().InFlight })
+	count("postroad_certificates_obtained_total", "Certificates an ACME authority gave", func() int64 { n, _ := a.certs.Counts(); return n })
+	count("postroad_certificates_failed_total", "Attempts to get a certificate that failed", func() int64 { _, n := a.certs.Counts(); return n })
+	gauge("postroad_certificate_not_after_seconds", "When the certificate of the host name expires, in seconds since 1970", a.certExpiry)
 	a.registry.MustRegister(s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
 func desc(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+
+func (a *App) certExpiry() int64 {
+	u, err := a.certs.InUse()
+	if err != nil {
+		a.log.Error("metrics: certificate", "error", err)
+		return 0
+	}
+	return u.NotAfter.Unix()
+}
 
 func (a *App) queueCounts() (waiting, due, held, oldest float64, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

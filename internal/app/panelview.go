@@ -14,6 +14,7 @@ import (
 
 	"postroad/internal/base/disk"
 	"postroad/internal/base/op"
+	"postroad/internal/config"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
 	"postroad/internal/core/webhook"
@@ -449,10 +450,13 @@ func (p *panelSource) System(ctx context.Context) (panel.System, error) {
 	for _, l := range []struct {
 		name, tls string
 		ln        net.Listener
-	}{{"HTTP API and panel", "none", a.http}, {"HTTPS API and panel", "implicit", a.https}, {"SMTP submission", "STARTTLS", a.smtpLn}} {
+	}{{"HTTP API and panel", "none", a.http}, {"HTTPS API and panel", "implicit", a.https}} {
 		if l.ln != nil {
 			s.Listeners = append(s.Listeners, panel.Listener{Name: l.name, Address: l.ln.Addr().String(), TLS: l.tls})
 		}
+	}
+	for _, m := range a.mail {
+		s.Listeners = append(s.Listeners, panel.Listener{Name: mailName(m.Service), Address: m.ln.Addr().String(), TLS: mailTLS(m.MailListen)})
 	}
 	for _, set := range a.cfg.Settings() {
 		s.Settings = append(s.Settings, panel.Setting{Name: set.Name, Value: set.Value, Origin: set.Origin, Insecure: set.Insecure && !a.dev()})
@@ -461,6 +465,20 @@ func (p *panelSource) System(ctx context.Context) (panel.System, error) {
 		}
 	}
 	return s, nil
+}
+
+func mailName(s config.Service) string {
+	if s == config.SMTP {
+		return "SMTP, own domains and submission"
+	}
+	return "SMTP submission"
+}
+
+func mailTLS(l config.MailListen) string {
+	if l.ImplicitTLS() {
+		return "implicit"
+	}
+	return "STARTTLS"
 }
 
 func dirSize(dir string) (n int64, err error) {

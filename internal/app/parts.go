@@ -3,7 +3,9 @@ package app
 import (
 	"net"
 
+	"postroad/internal/base/certs"
 	"postroad/internal/base/db"
+	"postroad/internal/config"
 	"postroad/internal/core/account"
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
@@ -33,19 +35,27 @@ type Parts struct {
 	Peers    *peer.Service
 	Trace    *deliver.Trace
 
-	HTTP, HTTPS, SMTP net.Addr // nil when off
+	HTTP, HTTPS, SMTP net.Addr // nil when off; the first of Mail
+	Mail              []MailAddr
+	Certs             *certs.Source
+}
+
+// MailAddr is where a listener for mail is.
+type MailAddr struct {
+	Service config.Service
+	Addr    net.Addr
 }
 
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
-	return Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
+	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
 		Queue: a.queue, Messages: a.messages, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
-		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), SMTP: addrOf(a.smtpLn)}
-}
-
-func addrOf(l net.Listener) net.Addr {
-	if l == nil {
-		return nil
+		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
+	for _, m := range a.mail {
+		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})
 	}
-	return l.Addr()
+	if len(p.Mail) > 0 {
+		p.SMTP = p.Mail[0].Addr
+	}
+	return p
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/smtp"
 )
 
@@ -25,7 +24,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	servers := &loops{errs: make(chan error, 8)}
 	a.serveHTTP(servers)
-	a.serveSMTP(servers)
+	a.serveMail(servers)
 
 	// The workers outlive the listeners; sessions outlive the workers' loop.
 	work, stopWork := context.WithCancel(context.Background())
@@ -45,8 +44,9 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
 	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
+	workers.run("certificates", func() error { return a.watchCerts(work) })
 	workers.run("domains", func() error { return a.checkDomains(work) })
-	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", address(a.smtpLn), "after", a.clock.Now().Sub(a.started).String())
+	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", a.mailAddresses(), "after", a.clock.Now().Sub(a.started).String())
 
 	var err error
 	select {
@@ -86,7 +86,7 @@ func (a *App) serveHTTP(l *loops) {
 		l.run("http", func() error { return ignoreClosed(a.httpServer.Serve(a.http)) })
 	}
 	if a.https != nil {
-		tl := tls.NewListener(a.https, a.tls)
+		tl := tls.NewListener(a.https, a.certs.HTTPS())
 		l.run("https", func() error { return ignoreClosed(a.httpServer.Serve(tl)) })
 	}
 }
@@ -98,18 +98,6 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func (a *App) serveSMTP(l *loops) {
-	if a.smtpLn == nil {
-		return
-	}
-	a.smtpServer = &smtp.Server{Config: smtp.Config{
-		Backend:  shedSMTP{&smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted}, a.shed},
-		Hostname: a.cfg.Hostname, TLS: a.tls, RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
-		MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, Logger: a.log,
-	}}
-	l.run("smtp", func() error { return ignoreClosed(a.smtpServer.Serve(context.Background(), a.smtpLn)) })
-}
-
 func (a *App) stopServers(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -118,9 +106,9 @@ func (a *App) stopServers(ctx context.Context) {
 			a.httpServer.Close()
 		}
 	})
-	if a.smtpServer != nil {
+	for _, m := range a.mail {
 		wg.Go(func() {
-			if err := a.smtpServer.Shutdown(ctx); err != nil {
+			if err := m.server.Shutdown(ctx); err != nil {
 				a.log.Warn("smtp sessions were cut off", "error", err)
 			}
 		})

@@ -354,7 +354,7 @@ func (b *shedBed) post() (status int, retry, body string) {
 // smtp opens a session; each line is sent and its code must come.
 func (b *shedBed) smtp() (say func(line string, code int) string) {
 	b.t.Helper()
-	c, err := textproto.Dial("tcp", b.smtpLn.Addr().String())
+	c, err := textproto.Dial("tcp", b.mail[0].ln.Addr().String())
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -134,7 +134,15 @@ func (p *probe) steps() []step {
 	for _, r := range p.relays() {
 		list = append(list, step{"relay " + r, "Relay " + r + " answers", func(ctx context.Context) finding { return p.checkRelay(ctx, r) }})
 	}
+	for _, l := range p.cfg.SMTP {
+		name := string(l.Service) + " " + string(l.Addr)
+		list = append(list, step{"listener " + name, "Listener " + name, func(ctx context.Context) finding { return p.checkMail(ctx, l) }})
+	}
+	if p.cfg.HTTPS != "" {
+		list = append(list, step{"listener https " + string(p.cfg.HTTPS), "Listener https " + string(p.cfg.HTTPS), p.checkHTTPS})
+	}
 	return append(list, []step{
+		{"certificate", "Certificate", p.checkCertificate},
 		{"hostname", "Host name fit for HELO", p.checkHostname},
 		{"ptr", "Reverse DNS (PTR)", p.checkPTR},
 		{"clock", "Clock is right", p.checkClock},

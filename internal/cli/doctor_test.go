@@ -364,7 +364,7 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	r = live("http://"+closedPort(t), "", false, "doctor", "dev", "--data", dir, "--dns", dns)
-	if e := errorOf(t, r); r.status != exitCheck || e.Code != "check_failed" || !strings.Contains(e.Message, " of 13 checks failed") {
+	if e := errorOf(t, r); r.status != exitCheck || e.Code != "check_failed" || !strings.Contains(e.Message, " of 16 checks failed") {
 		t.Errorf("%d %+v", r.status, e)
 	}
 }

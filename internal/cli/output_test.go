@@ -143,7 +143,8 @@ func TestStartFailed(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
 		hint string
-	}{{busy, "stop the program"}, {&os.PathError{Op: "mkdir", Path: "/x", Err: syscall.EACCES}, "a port of 1024"}, {errors.New("other"), ""}} {
+	}{{busy, "stop the program"}, {&os.PathError{Op: "mkdir", Path: "/x", Err: syscall.EACCES}, "a data directory of your own"},
+		{fmt.Errorf("--smtp :25: %w", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}), "ports below 1024"}, {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, ""}, {errors.New("other"), ""}} {
 		f := asFailure(startFailed(tt.err, config.Dev))
 		if f.status != exitFailed || f.code != "start_failed" || f.cause != tt.err.Error() || !strings.HasPrefix(f.hint, tt.hint) || tt.hint == "" && f.hint != "" {
 			t.Errorf("%+v", f)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -82,7 +83,28 @@ func start(e *Env, mode config.Mode, args []string) error {
 		fmt.Fprintf(e.Stdout, "\nThe first account was created. Its API key is shown this once:\n\n    %s\n\n", a.AdminKey)
 	}
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	if mode == config.Serve {    // in dev mode SIGHUP is the terminal that was closed
+		defer onHangup(a.Reload)()
+	}
 	return a.Run(ctx)
+}
+
+// onHangup calls fn for each SIGHUP until the returned function is called.
+func onHangup(fn func()) (stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-c:
+				fn()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(c); close(done) }
 }
 
 // gcPercent lets the heap of a server grow to four times what is in use before
@@ -102,11 +124,12 @@ const syncers = 2
 // helps.
 func startFailed(err error, mode config.Mode) error {
 	f := &failure{status: exitFailed, code: "start_failed", message: "the server cannot start", cause: err.Error(), err: err}
+	var op *net.OpError
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		f.hint = "stop the program that uses the address, or give another; options: postroad " + mode.String() + " --help"
-	case errors.Is(err, syscall.EACCES) || errors.Is(err, os.ErrPermission):
-		f.hint = "a port of 1024 or higher, or a data directory of your own; options: postroad " + mode.String() + " --help"
+	case errors.As(err, &op) && op.Op == "listen":
+		f.hint = app.BindFix(err) + "; options: postroad " + mode.String() + " --help"
+	case errors.Is(err, os.ErrPermission):
+		f.hint = "a data directory of your own; options: postroad " + mode.String() + " --help"
 	}
 	return f
 }

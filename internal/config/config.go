@@ -39,15 +39,20 @@ type Config struct {
 	File string `name:"config" arg:"FILE" nofile:"true" shown:"DATA/postroad.toml; with serve also /etc/postroad.toml" doc:"File to read settings from."`
 	Data string `name:"data" arg:"DIR" shown:"the user's data directory; with serve as root /var/lib/postroad" doc:"Directory everything is kept in."`
 
-	HTTP           Listen `name:"http" arg:"HOST:PORT" dev:"127.0.0.1:8025" serve:":8080" doc:"Address of the API and the control panel over HTTP; \"off\" for none."`
-	HTTPS          Listen `name:"https" arg:"HOST:PORT" dev:"127.0.0.1:8026" serve:"off" doc:"Address of the API and the control panel over HTTPS; \"off\" for none."`
-	SMTP           Listen `name:"smtp" arg:"HOST:PORT" dev:"127.0.0.1:1025" serve:"off" doc:"Address that takes mail over SMTP; \"off\" for none."`
-	SMTPTrust      string `name:"smtp_trust" arg:"CIDRS" only:"serve" insecure:"clients of these networks send as any domain of the server" doc:"Addresses or networks, separated by commas, whose clients submit mail over SMTP without login, as the domain of the envelope sender."`
-	TLSCert        string `name:"tls_cert" arg:"FILE" doc:"Certificate chain in PEM for HTTPS and STARTTLS."`
-	TLSKey         string `name:"tls_key" arg:"FILE" doc:"Private key in PEM that belongs to tls_cert."`
-	Hostname       string `name:"hostname" arg:"NAME" shown:"the machine's name" doc:"Own host name, used in HELO, Message-ID and Received."`
-	TrustedProxies string `name:"trusted_proxies" arg:"CIDRS" doc:"Reverse proxies, as addresses or networks separated by commas, whose X-Forwarded-For, -Proto and -Host are believed."`
-	PanelURL       string `name:"panel_url" arg:"URL" doc:"Public base URL of the control panel, used in links."`
+	HTTP           Listen      `name:"http" arg:"HOST:PORT" dev:"127.0.0.1:8025" serve:":8080" doc:"Address of the API and the control panel over HTTP; \"off\" for none."`
+	HTTPS          Listen      `name:"https" arg:"HOST:PORT" dev:"127.0.0.1:8026" serve:"off" shown:"dev: 127.0.0.1:8026; serve: off, with acme_agree_terms :443" doc:"Address of the API and the control panel over HTTPS; \"off\" for none."`
+	SMTP           MailListens `name:"smtp" arg:"[SERVICE://]HOST:PORT" dev:"127.0.0.1:1025" serve:":25,:587,:2525,:465" doc:"Addresses that take mail over SMTP, separated by commas or given more than once; \"off\" for none. Services: smtp (from anybody for own domains, from clients that log in for any), submission (only clients that log in), submissions (the same with TLS from the start). Without a service the port decides: 587 and 2525 are submission, 465 is submissions, any other smtp. Those of the default that cannot be opened are left out with a warning."`
+	SMTPTrust      string      `name:"smtp_trust" arg:"CIDRS" only:"serve" insecure:"clients of these networks send as any domain of the server" doc:"Addresses or networks, separated by commas, whose clients submit mail over SMTP without login, as the domain of the envelope sender."`
+	TLSCert        string      `name:"tls_cert" arg:"FILE" doc:"Certificate chain in PEM for HTTPS and SMTP; read again when it changes and at SIGHUP."`
+	TLSKey         string      `name:"tls_key" arg:"FILE" doc:"Private key in PEM that belongs to tls_cert."`
+	ACMEAgreeTerms bool        `name:"acme_agree_terms" only:"serve" doc:"Gets certificates from an ACME authority, to whose terms of service you agree with it."`
+	ACMEEmail      string      `name:"acme_email" arg:"ADDRESS" only:"serve" doc:"Address the ACME authority may write to."`
+	ACMENames      string      `name:"acme_names" arg:"NAMES" only:"serve" doc:"Host names to get certificates for besides hostname, separated by commas."`
+	ACMEDirectory  string      `name:"acme_directory" arg:"URL" only:"serve" default:"https://acme-v02.api.letsencrypt.org/directory" doc:"Directory of the ACME authority."`
+	ACMERoots      string      `name:"acme_roots" arg:"FILE" only:"serve" doc:"Certificates in PEM that the ACME directory's own is verified with, besides the system's."`
+	Hostname       string      `name:"hostname" arg:"NAME" shown:"the machine's name" doc:"Own host name, used in HELO, Message-ID and Received."`
+	TrustedProxies string      `name:"trusted_proxies" arg:"CIDRS" doc:"Reverse proxies, as addresses or networks separated by commas, whose X-Forwarded-For, -Proto and -Host are believed."`
+	PanelURL       string      `name:"panel_url" arg:"URL" doc:"Public base URL of the control panel, used in links."`
 
 	Database Secret `name:"database" arg:"URL" secret:"true" shown:"SQLite in data" doc:"PostgreSQL to use (postgres://...)."`
 	AdminKey Secret `name:"admin_key" arg:"KEY" secret:"true" doc:"API key with all rights, valid besides those in the database."`
@@ -106,7 +111,7 @@ const redacted = "********"
 func (c *Config) validate() error {
 	return errors.Join(
 		c.checkDatabase(), checkPanelURL(c.PanelURL), checkHostname(c.Hostname), c.Relay.check(), c.Source.check(),
-		c.checkTLS(), c.checkDNS(), c.checkListeners(),
+		c.checkTLS(), c.checkACME(), c.checkDNS(), c.checkListeners(),
 	)
 }
 
@@ -120,24 +125,6 @@ func (c *Config) checkDNS() error {
 func (c *Config) checkTLS() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key must be given together")
-	}
-	return nil
-}
-
-// checkListeners refuses two listeners on one address early, with their names.
-func (c *Config) checkListeners() error {
-	seen := map[Listen]string{}
-	for _, l := range []struct {
-		name string
-		at   Listen
-	}{{"http", c.HTTP}, {"https", c.HTTPS}, {"smtp", c.SMTP}} {
-		if l.at == "" || l.at.Port() == 0 {
-			continue
-		}
-		if other := seen[l.at]; other != "" {
-			return fmt.Errorf("--%s and --%s have the same address %q", other, l.name, l.at)
-		}
-		seen[l.at] = l.name
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (o option) isBool() bool { return o.kind.Kind() == reflect.Bool }
 func (o option) isInt() bool { return o.kind.Kind() == reflect.Int }
 
 func (o option) isList() bool {
-	return o.kind == reflect.TypeFor[Relays]() || o.kind == reflect.TypeFor[Sources]()
+	return o.kind == reflect.TypeFor[Relays]() || o.kind == reflect.TypeFor[Sources]() || o.kind == reflect.TypeFor[MailListens]()
 }
 
 // fixed is the default written in the tags, for one mode.
@@ -124,6 +124,12 @@ func (c *Config) set(o option, texts []string) error {
 		return setList((*[]Relay)(&c.Relay), texts, ParseRelay)
 	case reflect.TypeFor[Sources]():
 		return setList((*[]Source)(&c.Source), texts, ParseSource)
+	case reflect.TypeFor[MailListens]():
+		listens, err := parseMailListens(texts)
+		if err == nil {
+			c.SMTP = listens
+		}
+		return err
 	}
 	value, err := o.parse(texts[len(texts)-1])
 	if err != nil {

@@ -71,7 +71,7 @@ func (o option) sampleValue() string {
 		return "false"
 	case o.isBool(), o.isInt():
 		return text
-	case o.isSchedule():
+	case o.isSchedule(), o.kind == reflect.TypeFor[MailListens]():
 		parts := strings.Split(text, ",")
 		for i := range parts {
 			parts[i] = strconv.Quote(parts[i])
@@ -96,6 +96,12 @@ func (o option) example() string {
 		return "/etc/postroad/tls.crt"
 	case "tls_key":
 		return "/etc/postroad/tls.key"
+	case "acme_email":
+		return "postmaster@example.com"
+	case "acme_names":
+		return "smtp.example.com,mx.example.com"
+	case "acme_roots":
+		return "/etc/postroad/ca.pem"
 	case "memory_limit":
 		return "2GB"
 	case "hostname":

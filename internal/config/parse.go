@@ -62,6 +62,7 @@ func Parse(mode Mode, args, environ []string, readFile func(string) ([]byte, err
 	if err := c.apply(opts, flags, env, file); err != nil {
 		return nil, rest, warnings, err
 	}
+	c.completeACME()
 	if err := c.validate(); err != nil {
 		return nil, rest, warnings, err
 	}

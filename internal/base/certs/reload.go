@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -70,6 +71,15 @@ func (p *Pair) Err() error {
 	return p.err
 }
 
+// Reload reads the files now. On error the last good pair stays in use.
+func (p *Pair) Reload() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checked, p.seen = time.Time{}, [2]stamp{}
+	p.refresh()
+	return p.err
+}
+
 // refresh reads the files if they have changed. While they are unusable it tries
 // again at every check, since a pair is completed by a second write.
 func (p *Pair) refresh() {
@@ -103,4 +113,17 @@ func (p *Pair) stamps() (s [2]stamp, err error) {
 		s[i] = stamp{modified: info.ModTime(), size: info.Size()}
 	}
 	return s, nil
+}
+
+// CheckKeyFile returns an error if every user of the machine may read a private
+// key. The group may: there it is common that several servers share one.
+func CheckKeyFile(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o007 != 0 {
+		return fmt.Errorf("%s has permissions %04o: every user of this machine can get at the private key", name, mode)
+	}
+	return nil
 }

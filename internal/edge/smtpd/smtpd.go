@@ -6,8 +6,9 @@
 // this server. In dev mode it takes whatever comes, with or without
 // credentials, and files it under the sender's domain.
 //
-// Mail for the accounts' own domains (MX) will be a second backend beside
-// Submission; the wire is mail/smtp in both cases.
+// A listener has a role: an MSA takes submissions only, an MTA also mail for the
+// accounts' own domains. That will be a second backend beside Submission; the
+// wire is mail/smtp in both cases.
 package smtpd
 
 import (
@@ -28,6 +29,29 @@ import (
 	"postroad/internal/mail/smtp"
 )
 
+// Role is what a listener is for, in the terms of RFC 5598 section 4.
+type Role int
+
+// The roles.
+const (
+	MSA Role = iota // mail from those who log in or are trusted, to anybody (RFC 6409)
+	MTA             // the same, and mail from anybody to the accounts' own domains
+)
+
+// String is the role's abbreviation.
+func (r Role) String() string {
+	if r == MTA {
+		return "MTA"
+	}
+	return "MSA"
+}
+
+// Listener is what a backend knows of where its sessions come in.
+type Listener struct {
+	Role Role
+	Addr net.Addr
+}
+
 // Submission is the backend for clients that send.
 type Submission struct {
 	Messages *message.Service
@@ -37,6 +61,9 @@ type Submission struct {
 	Open     bool // dev mode: no credentials needed, any pair works
 	// Trusted networks need no credentials: the envelope sender names the domain.
 	Trusted []netip.Prefix
+	// Listener is where the sessions come in. Submission takes the same mail in both
+	// roles.
+	Listener Listener
 }
 
 // trusts reports whether a client at a may submit without credentials.
@@ -116,7 +143,7 @@ func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
 		s.b.Logger.Warn("smtp message refused", "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "error", err)
 		return "", reply(err)
 	}
-	s.b.Logger.Info("smtp message", "message", m.MessageID, "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "recipients", len(s.rcpts), "bytes", m.Size)
+	s.b.Logger.Info("smtp message", "message", m.MessageID, "role", s.b.Listener.Role.String(), "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "recipients", len(s.rcpts), "bytes", m.Size)
 	return m.MessageID, nil
 }
 
