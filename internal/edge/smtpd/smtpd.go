@@ -94,7 +94,7 @@ func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) err
 }
 
 // Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
-func (s *session) Rcpt(_ context.Context, to string) error {
+func (s *session) Rcpt(_ context.Context, to string, _ smtp.RcptOptions) error {
 	a, err := addr.ParseMailbox(to)
 	if err != nil {
 		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}

@@ -28,8 +28,9 @@ var ErrAuthFailed error = &Error{Code: 535, Enhanced: "5.7.8", Text: "authentica
 // Conn tells a Backend about the connection of a session. It is valid for the
 // life of the session and may be used only in calls made by the server.
 type Conn interface {
-	RemoteAddr() net.Addr
-	LocalAddr() net.Addr
+	RemoteAddr() net.Addr      // the client's, also behind a proxy or a sender of XCLIENT
+	LocalAddr() net.Addr       // the one the client connected to
+	PeerName() string          // the client's reverse DNS name as XCLIENT told it, or ""
 	HELO() string              // name the client gave, syntactically unchecked beyond printable ASCII or UTF-8
 	Extended() bool            // the client said EHLO
 	TLS() *tls.ConnectionState // nil without TLS
@@ -50,8 +51,8 @@ type Session interface {
 	// Mail begins a transaction. from is "" for the null sender.
 	Mail(ctx context.Context, from string, o MailOptions) error
 	// Rcpt adds a recipient: "local@domain", or "Postmaster" in any case.
-	Rcpt(ctx context.Context, to string) error
-	// Data takes the message: CRLF lines, dots unstuffed. It must not keep it
+	Rcpt(ctx context.Context, to string, o RcptOptions) error
+	// Data takes the message, however it travels: CRLF lines. It must not keep it
 	// unless r ended with io.EOF; any other error means that the message was
 	// refused or the connection lost. The queue id is shown to the client.
 	Data(ctx context.Context, r io.Reader) (queueID string, err error)
@@ -71,4 +72,9 @@ type MailOptions struct {
 	Body8Bit   bool  // BODY=8BITMIME
 	UTF8       bool  // SMTPUTF8
 	RequireTLS bool  // REQUIRETLS
+
+	// Of notifications (RFC 3461): RET, which a null sender does not have, and
+	// ENVID, decoded, printable US-ASCII, "" when not given.
+	Return     Return
+	EnvelopeID string
 }

@@ -88,7 +88,7 @@ func (s *storeSession) Mail(_ context.Context, from string, o MailOptions) error
 	return nil
 }
 
-func (s *storeSession) Rcpt(_ context.Context, to string) error {
+func (s *storeSession) Rcpt(_ context.Context, to string, o RcptOptions) error {
 	switch local, _, _ := strings.Cut(to, "@"); local {
 	case "reject":
 		return &Error{Code: 550, Enhanced: "5.1.1", Text: "no such user"}

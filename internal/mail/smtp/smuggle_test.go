@@ -167,7 +167,7 @@ func TestDotReader(t *testing.T) {
 				br := bufio.NewReaderSize(open(strings.NewReader(tt.in+rest)), 16)
 				d := &dotReader{br: br, limit: 20, bareLF: lax}
 				body, err := io.ReadAll(d)
-				verdict := d.drain()
+				verdict := d.drain(true)
 				if wantErr == errFlood {
 					if err != errTooLarge || verdict != errFlood {
 						t.Errorf("%.20q: %v, %v", tt.in, err, verdict)
@@ -215,7 +215,7 @@ func FuzzDotReader(f *testing.F) {
 			} else {
 				_, err = io.Copy(&b, struct{ io.Reader }{d})
 			}
-			verdict := d.drain()
+			verdict := d.drain(true)
 			if (verdict == nil) != (err == nil) {
 				t.Fatalf("read said %v, drain %v", err, verdict)
 			}
