@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"strconv"
+
+	"postroad/internal/mail/scram"
 )
 
 // Error is a reply that a Backend or Session chose. It goes to the client as it
@@ -46,7 +48,7 @@ type Backend interface {
 // Session handles the commands of one connection. Its methods are called one at
 // a time. The context ends when the server is forced to stop.
 type Session interface {
-	// Auth checks a user name and password, whatever the mechanism.
+	// Auth checks a user name and password, sent by PLAIN or LOGIN.
 	Auth(ctx context.Context, user, pass string) error
 	// Mail begins a transaction. from is "" for the null sender.
 	Mail(ctx context.Context, from string, o MailOptions) error
@@ -62,9 +64,28 @@ type Session interface {
 	Close()
 }
 
-// AuthMechanisms may be implemented by a Session to choose what AUTH offers.
-// Only "PLAIN" and "LOGIN" are known; without any, AUTH is not offered.
+// Mechanisms of AUTH. CRAM-MD5 is not among them: it needs the password itself.
+const (
+	Plain     = "PLAIN"
+	Login     = "LOGIN"
+	SCRAM     = "SCRAM-SHA-256"
+	SCRAMPlus = "SCRAM-SHA-256-PLUS" // is offered only where TLS has something to bind to
+)
+
+// AuthMechanisms may be implemented by a Session to choose what AUTH offers,
+// of those above. Otherwise it is PLAIN and LOGIN; without any, AUTH is not
+// offered.
 type AuthMechanisms interface{ AuthMechanisms() []string }
+
+// SCRAMSession is a Session that may offer SCRAM.
+type SCRAMSession interface {
+	// Verifier returns what is kept of a user's password. For a user that does
+	// not exist it is made up and always the same, so that nobody learns which do.
+	Verifier(ctx context.Context, user string) (scram.Verifier, error)
+	// AuthSCRAM ends an exchange: the user proved to know the password, or did
+	// not. In that case it returns the error to answer with.
+	AuthSCRAM(ctx context.Context, user string, proved bool) error
+}
 
 // MailOptions are the parameters of MAIL.
 type MailOptions struct {
