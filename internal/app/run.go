@@ -103,7 +103,7 @@ func (a *App) serveSMTP(l *loops) {
 		return
 	}
 	a.smtpServer = &smtp.Server{Config: smtp.Config{
-		Backend:  shedSMTP{&smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted}, a.shed},
+		Backend:  shedSMTP{&smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted, Logins: a.logins}, a.shed},
 		Hostname: a.cfg.Hostname, TLS: a.tls, RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
 		MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, Logger: a.log,
 	}}

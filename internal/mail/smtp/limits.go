@@ -123,8 +123,9 @@ func (s *Server) release(ss *session) {
 	}
 }
 
-// clientPrefix is the unit that MaxConnectionsPerIP counts by.
-func clientPrefix(a net.Addr) netip.Prefix {
+// ClientPrefix is the unit that limits count clients by: an IPv4 address, an IPv6 /64.
+// It is invalid for an address without IP.
+func ClientPrefix(a net.Addr) netip.Prefix {
 	ip := addrOf(a)
 	bits := ip.BitLen()
 	if ip.Is6() {

@@ -434,11 +434,11 @@ func TestConnectionLimits(t *testing.T) {
 
 func TestClientPrefix(t *testing.T) {
 	for ip, want := range map[string]string{"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64"} {
-		if got := clientPrefix(&net.TCPAddr{IP: net.ParseIP(ip)}).String(); got != want {
+		if got := ClientPrefix(&net.TCPAddr{IP: net.ParseIP(ip)}).String(); got != want {
 			t.Errorf("%s: %s", ip, got)
 		}
 	}
-	if clientPrefix(&net.UnixAddr{}).IsValid() {
+	if ClientPrefix(&net.UnixAddr{}).IsValid() {
 		t.Error("unix address")
 	}
 }

@@ -118,7 +118,7 @@ func newSession(s *Server, conn net.Conn) *session {
 // setPeer sets who the client is.
 func (ss *session) setPeer(remote, local net.Addr) {
 	ss.remote, ss.local = remote, local
-	ss.peer, ss.ip = addrOf(remote), clientPrefix(remote)
+	ss.peer, ss.ip = addrOf(remote), ClientPrefix(remote)
 }
 
 func (ss *session) now() time.Time { return ss.cfg.Now() }
