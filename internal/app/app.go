@@ -45,6 +45,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
+	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/smtp"
 )
 
@@ -114,6 +115,7 @@ type App struct {
 	mail        []*mailListener
 	smtpTrusted []netip.Prefix
 	httpServer  *http.Server
+	logins      *smtpd.Logins
 	stopping    chan struct{}
 	shed        *shedder // refuses mail when there is too little of something
 
@@ -133,7 +135,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	a := &App{cfg: cfg, opt: o, log: o.Logger, clock: o.Clock, started: o.Clock.Now(), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
+	a := &App{cfg: cfg, opt: o, log: o.Logger, clock: o.Clock, started: o.Clock.Now(), registry: prometheus.NewRegistry(), stopping: make(chan struct{}), logins: smtpd.NewLogins(o.Clock)}
 	a.makeShedder()
 	defer func() {
 		if err != nil {

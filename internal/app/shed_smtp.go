@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/mail/scram"
 	"postroad/internal/mail/smtp"
 )
 
@@ -58,6 +59,25 @@ func (t shedSession) AuthMechanisms() []string {
 	}
 	return nil
 }
+
+// Verifier implements smtp.SCRAMSession.
+func (t shedSession) Verifier(ctx context.Context, user string) (scram.Verifier, error) {
+	if m, ok := t.Session.(smtp.SCRAMSession); ok {
+		return m.Verifier(ctx, user)
+	}
+	return scram.Verifier{}, errNoSCRAM
+}
+
+// AuthSCRAM implements smtp.SCRAMSession.
+func (t shedSession) AuthSCRAM(ctx context.Context, user string, proved bool) error {
+	if m, ok := t.Session.(smtp.SCRAMSession); ok {
+		return m.AuthSCRAM(ctx, user, proved)
+	}
+	return errNoSCRAM
+}
+
+// errNoSCRAM is what a session without SCRAM, which does not offer it, says.
+var errNoSCRAM = errors.New("the session does not support SCRAM")
 
 func insufficient(err error) error {
 	var e *errs.Error

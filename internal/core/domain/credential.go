@@ -19,6 +19,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
+	"postroad/internal/mail/scram"
 )
 
 // The cost of a password hash: the OWASP recommendation for argon2id, 19 MiB and
@@ -50,13 +51,25 @@ type credential struct {
 	id        int64
 	domainID  int64
 	login     string // local@domain, lower case
-	hash      string // argon2id in PHC form
+	hash      string // argon2id in PHC form; "" for a login that does not exist
+	sealed    []byte // the SCRAM verifier, sealed; nil without one
 	system    bool   // cannot be deleted by itself
 	createdAt int64
+
+	verifier scram.Verifier // of a row that is cached: the one sealed, or one nobody can satisfy
+}
+
+// Login is an SMTP login whose owner proved to know the password.
+type Login struct {
+	Name   string // local@domain, in the form it is stored
+	Domain *Domain
+	hash   string // that was stored then; "" in development mode, for a login that does not exist
 }
 
 // credentials is what checking passwords needs to remember.
 type credentials struct {
+	// rows holds logins that do not exist, too: otherwise the time of a look-up
+	// would tell which do.
 	rows *cache.Cache[string, *credential]
 	// verified holds a digest over login, password and stored hash, keyed with
 	// seed: a changed password has another stored hash and so is not found.
@@ -138,30 +151,57 @@ func (c *credentials) digest(login, password, stored string) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// CheckCredential returns the domain a login belongs to and the login in the
-// form it is stored. Wrong ones are Unauthorized, and take the same time whether
-// the login exists or not. In development mode any password opens a login that
-// does not exist, creating its domain.
-func (s *Service) CheckCredential(ctx context.Context, login, password string) (*Domain, string, error) {
-	login = strings.ToLower(strings.TrimSpace(login))
+// CheckCredential returns a login if the password is its own. Wrong ones are
+// Unauthorized, and take the same time whether the login exists or not. In
+// development mode any password opens a login that does not exist, creating its
+// domain.
+func (s *Service) CheckCredential(ctx context.Context, login, password string) (*Login, error) {
+	login = foldLogin(login)
 	if len(login) > maxLogin || len(password) > 1024 {
-		return nil, "", errBadLogin
+		return nil, errBadLogin
 	}
-	row, err := s.creds.rows.Load(login, func() (*credential, error) { return s.credential(ctx, login) })
-	if errs.Is(err, errs.NotFound) {
+	row, err := s.credential(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	if row.hash == "" {
 		return s.unknownLogin(ctx, login, password)
 	}
-	if err != nil {
-		return nil, "", err
-	}
 	if err := s.creds.verify(ctx, row, password); err != nil {
-		return nil, "", err
+		return nil, err
 	}
+	return s.opened(ctx, row)
+}
+
+func foldLogin(login string) string { return strings.ToLower(strings.TrimSpace(login)) }
+
+// opened returns the login of a row whose password was proved.
+func (s *Service) opened(ctx context.Context, row *credential) (*Login, error) {
 	d, err := s.ByID(ctx, row.domainID)
 	if errs.Is(err, errs.NotFound) {
-		return nil, "", errBadLogin
+		return nil, errBadLogin
 	}
-	return d, row.login, err
+	if err != nil {
+		return nil, err
+	}
+	return &Login{Name: row.login, Domain: d, hash: row.hash}, nil
+}
+
+// Recheck returns a login that was opened before, with its domain as it is now.
+// Unauthorized if it was deleted or got another password meanwhile.
+func (s *Service) Recheck(ctx context.Context, l *Login) (*Login, error) {
+	row, err := s.credential(ctx, l.Name)
+	if err != nil {
+		return nil, err
+	}
+	if row.hash != l.hash {
+		return nil, errBadLogin
+	}
+	if row.hash == "" { // only development mode opened it
+		d, err := s.Ensure(ctx, l.Domain.AccountID, l.Domain.Name)
+		return &Login{Name: l.Name, Domain: d}, err
+	}
+	return s.opened(ctx, row)
 }
 
 func (c *credentials) verify(ctx context.Context, row *credential, password string) (err error) {
@@ -183,28 +223,43 @@ func (c *credentials) verify(ctx context.Context, row *credential, password stri
 	return nil
 }
 
-func (s *Service) unknownLogin(ctx context.Context, login, password string) (*Domain, string, error) {
+func (s *Service) unknownLogin(ctx context.Context, login, password string) (*Login, error) {
 	_, name, ok := strings.Cut(login, "@")
 	if s.opt.Dev && ok && s.opt.DefaultAccount != nil {
 		accountID, err := s.opt.DefaultAccount(ctx)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		d, err := s.Ensure(ctx, accountID, name)
-		return d, login, err
+		if err != nil {
+			return nil, err
+		}
+		return &Login{Name: login, Domain: d}, nil
 	}
 	if err := s.creds.inSlot(ctx, func() { _, _ = matches(s.creds.dummy, password) }); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return nil, "", errBadLogin
+	return nil, errBadLogin
 }
 
-func (s *Service) credential(ctx context.Context, login string) (c *credential, err error) {
-	err = s.db.Read(ctx, func(tx *db.Tx) error {
-		c, err = selectCredential(tx, login)
-		return err
+// credential returns the row of a login, or one without hash if it does not
+// exist.
+func (s *Service) credential(ctx context.Context, login string) (*credential, error) {
+	return s.creds.rows.Load(login, func() (*credential, error) {
+		var c *credential
+		err := s.db.Read(ctx, func(tx *db.Tx) (err error) {
+			c, err = selectCredential(tx, login)
+			return err
+		})
+		if errs.Is(err, errs.NotFound) {
+			c, err = &credential{login: login}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.verifier, err = s.openVerifier(c)
+		return c, err
 	})
-	return c, err
 }
 
 // newCredential checks and hashes a password.
@@ -223,7 +278,11 @@ func (s *Service) hashed(ctx context.Context, domainID int64, login, password st
 	if err != nil {
 		return nil, err
 	}
-	return &credential{id: s.ids.Next(), domainID: domainID, login: login, hash: hash, system: system}, nil
+	sealed, err := s.sealVerifier(login, password)
+	if err != nil {
+		return nil, err
+	}
+	return &credential{id: s.ids.Next(), domainID: domainID, login: login, hash: hash, sealed: sealed, system: system}, nil
 }
 
 // generatePassword returns a password in the form Mailgun: 32hex-8hex-8hex.

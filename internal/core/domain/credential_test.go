@@ -68,9 +68,9 @@ func TestCredentialOperations(t *testing.T) {
 
 func opens(t *testing.T, s *Service, login, password string, want bool) {
 	t.Helper()
-	d, full, err := s.CheckCredential(context.Background(), login, password)
-	if want && (err != nil || d.Name != "example.com" || full != strings.ToLower(login)) {
-		t.Errorf("%s: %v, %q, %v", login, d, full, err)
+	l, err := s.CheckCredential(context.Background(), login, password)
+	if want && (err != nil || l.Domain.Name != "example.com" || l.Name != strings.ToLower(login)) {
+		t.Errorf("%s: %+v, %v", login, l, err)
 	}
 	if !want {
 		wantError(t, err, errs.Unauthorized, "Authentication failed")
@@ -129,12 +129,12 @@ func TestCheckCredentialRemembers(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, login := range []string{"postmaster@example.com", "nobody@example.com"} {
-		if _, _, err := s.CheckCredential(ctx, login, "wrong"); err == nil || errs.Is(err, errs.Unauthorized) {
+		if _, err := s.CheckCredential(ctx, login, "wrong"); err == nil || errs.Is(err, errs.Unauthorized) {
 			t.Errorf("%s: %v; want the login to wait for its turn as any other", login, err)
 		}
 	}
 	c.Advance(5 * time.Minute)
-	if _, _, err := s.CheckCredential(ctx, "postmaster@example.com", "secret"); err == nil {
+	if _, err := s.CheckCredential(ctx, "postmaster@example.com", "secret"); err == nil {
 		t.Error("remembered after five minutes")
 	}
 }
@@ -142,9 +142,12 @@ func TestCheckCredentialRemembers(t *testing.T) {
 func TestDevelopmentTakesAnyLogin(t *testing.T) {
 	o := Options{Dev: true, DefaultAccount: func(context.Context) (string, error) { return mine, nil }}
 	each(t, o, func(t *testing.T, s *Service, _ *clock.Fake) {
-		d, login, err := s.CheckCredential(context.Background(), "App@New.example.com", "x")
-		if err != nil || d.Name != "new.example.com" || login != "app@new.example.com" || d.AccountID != mine {
-			t.Errorf("%+v, %q, %v", d, login, err)
+		l, err := s.CheckCredential(context.Background(), "App@New.example.com", "x")
+		if err != nil || l.Domain.Name != "new.example.com" || l.Name != "app@new.example.com" || l.Domain.AccountID != mine {
+			t.Errorf("%+v, %v", l, err)
+		}
+		if again, err := s.Recheck(context.Background(), l); err != nil || again.Domain.Name != "new.example.com" {
+			t.Errorf("%+v, %v", again, err)
 		}
 		create(t, s, "example.com", func(r *CreateRequest) { r.SMTPPassword = "secret" })
 		opens(t, s, "postmaster@example.com", "wrong", false)
@@ -179,7 +182,7 @@ func TestCheckCredentialAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {
-			_, _, err := s.CheckCredential(context.Background(), "postmaster@example.com", []string{"secret", fmt.Sprint("no", i)}[i%2])
+			_, err := s.CheckCredential(context.Background(), "postmaster@example.com", []string{"secret", fmt.Sprint("no", i)}[i%2])
 			if (err == nil) != (i%2 == 0) {
 				t.Errorf("%d: %v", i, err)
 			}
@@ -196,7 +199,7 @@ func BenchmarkCheckCredential(b *testing.B) {
 	for name, password := range map[string]string{"remembered": "secret", "wrong": "other"} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				_, _, _ = s.CheckCredential(context.Background(), "postmaster@example.com", password)
+				_, _ = s.CheckCredential(context.Background(), "postmaster@example.com", password)
 			}
 		})
 	}

@@ -396,7 +396,7 @@ func TestDelete(t *testing.T) {
 		}
 		_, err := call(t, s, "DELETE", "/v4/domains/{name}", &domainIn{"example.com"})
 		wantError(t, err, errs.NotFound, "Domain not found")
-		if _, _, err := s.CheckCredential(ctx, "postmaster@example.com", "secret"); !errs.Is(err, errs.Unauthorized) {
+		if _, err := s.CheckCredential(ctx, "postmaster@example.com", "secret"); !errs.Is(err, errs.Unauthorized) {
 			t.Errorf("the login of a deleted domain opens: %v", err)
 		}
 		child, err = s.ByName(ctx, "mg.example.com")

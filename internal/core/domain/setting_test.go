@@ -19,7 +19,7 @@ func TestUpdateAnswer(t *testing.T) {
 				t.Errorf("%s is not in %s", want, got)
 			}
 		}
-		if _, _, err := s.CheckCredential(t.Context(), "postmaster@example.com", "secret"); err != nil {
+		if _, err := s.CheckCredential(t.Context(), "postmaster@example.com", "secret"); err != nil {
 			t.Errorf("smtp_password: %v", err)
 		}
 		_, err := call(t, s, "PUT", "/v4/domains/{name}", &updateDomainIn{Name: "example.com", WebScheme: ptr("")})

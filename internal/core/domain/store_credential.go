@@ -7,12 +7,12 @@ import (
 	"postroad/internal/base/db"
 )
 
-const credentialColumns = `id, domain_id, login, hash, system, created_at`
+const credentialColumns = `id, domain_id, login, hash, system, created_at, scram`
 
 func scanCredential(r scanner) (*credential, error) {
 	c := &credential{}
 	var system int64
-	err := r.Scan(&c.id, &c.domainID, &c.login, &c.hash, &system, &c.createdAt)
+	err := r.Scan(&c.id, &c.domainID, &c.login, &c.hash, &system, &c.createdAt, &c.sealed)
 	c.system = system != 0
 	if errors.Is(err, db.ErrNoRows) {
 		return nil, errNoCredential
@@ -37,8 +37,8 @@ func selectCredentials(tx *db.Tx, domainID int64, skip, limit int) (list []*cred
 }
 
 func insertCredential(tx *db.Tx, c *credential) error {
-	_, err := tx.Exec(`INSERT INTO credential (`+credentialColumns+`) VALUES `+db.Marks(6),
-		c.id, c.domainID, c.login, c.hash, bit(c.system), tx.Now)
+	_, err := tx.Exec(`INSERT INTO credential (`+credentialColumns+`) VALUES `+db.Marks(7),
+		c.id, c.domainID, c.login, c.hash, bit(c.system), tx.Now, c.sealed)
 	return err
 }
 
@@ -52,7 +52,7 @@ func upsertCredential(tx *db.Tx, c *credential) error {
 }
 
 func updateCredential(tx *db.Tx, c *credential) (int64, error) {
-	return tx.Exec(`UPDATE credential SET hash = ? WHERE login = ? AND domain_id = ?`, c.hash, c.login, c.domainID)
+	return tx.Exec(`UPDATE credential SET hash = ?, scram = ? WHERE login = ? AND domain_id = ?`, c.hash, c.sealed, c.login, c.domainID)
 }
 
 func deleteCredential(tx *db.Tx, id int64) error {

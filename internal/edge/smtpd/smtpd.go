@@ -26,6 +26,7 @@ import (
 	"postroad/internal/core/domain"
 	"postroad/internal/core/message"
 	"postroad/internal/mail/addr"
+	"postroad/internal/mail/scram"
 	"postroad/internal/mail/smtp"
 )
 
@@ -64,6 +65,7 @@ type Submission struct {
 	// Listener is where the sessions come in. Submission takes the same mail in both
 	// roles.
 	Listener Listener
+	Logins   *Logins // bounds failed logins; required
 }
 
 // trusts reports whether a client at a may submit without credentials.
@@ -86,12 +88,14 @@ type session struct {
 	conn    smtp.Conn
 	trusted bool
 
-	user   string
-	pass   string // asked again for each message: a login can be revoked meanwhile
-	domain *domain.Domain
-	from   string
-	rcpts  []addr.Address
+	user     string
+	login    *domain.Login // checked again for each message: it can be revoked meanwhile
+	verifier scram.Verifier
+	from     string
+	rcpts    []addr.Address
 }
+
+var errLoginLimit = &smtp.Error{Code: 454, Enhanced: "4.7.0", Text: "too many failed logins, try again later"}
 
 // Auth checks a domain's credentials. Mailgun: the user name is the full login.
 func (s *session) Auth(ctx context.Context, user, pass string) error {
@@ -99,21 +103,59 @@ func (s *session) Auth(ctx context.Context, user, pass string) error {
 		s.user = user
 		return nil
 	}
-	d, login, err := s.b.Domains.CheckCredential(ctx, user, pass)
-	if errs.Is(err, errs.Unauthorized) || errs.Is(err, errs.NotFound) {
+	if !s.b.Logins.allow(fold(user), s.address()) {
+		return errLoginLimit
+	}
+	l, err := s.b.Domains.CheckCredential(ctx, user, pass)
+	return s.authenticated(user, l, err)
+}
+
+// Verifier implements smtp.SCRAMSession.
+func (s *session) Verifier(ctx context.Context, user string) (v scram.Verifier, err error) {
+	if !s.b.Logins.allow(fold(user), s.address()) {
+		return v, errLoginLimit
+	}
+	s.verifier, err = s.b.Domains.SCRAMVerifier(ctx, user)
+	return s.verifier, err
+}
+
+// AuthSCRAM implements smtp.SCRAMSession.
+func (s *session) AuthSCRAM(ctx context.Context, user string, proved bool) error {
+	if !proved {
+		return s.authenticated(user, nil, smtp.ErrAuthFailed)
+	}
+	l, err := s.b.Domains.OpenProved(ctx, user, s.verifier)
+	return s.authenticated(user, l, err)
+}
+
+// authenticated takes note of how a login ended.
+func (s *session) authenticated(user string, l *domain.Login, err error) error {
+	if err == nil {
+		s.user, s.login = l.Name, l
+		s.b.Logins.succeeded(fold(user), s.address())
+		return nil
+	}
+	if err == smtp.ErrAuthFailed || errs.Is(err, errs.Unauthorized) || errs.Is(err, errs.NotFound) {
+		s.b.Logins.failed(fold(user), s.address())
 		s.b.Logger.Warn("smtp login refused", "user", user, "ip", remoteIP(s.conn.RemoteAddr()))
 		return smtp.ErrAuthFailed
 	}
-	if err != nil {
-		return err
-	}
-	s.user, s.pass, s.domain = login, pass, d
-	return nil
+	return err
+}
+
+// address is the unit that failed logins are counted by.
+func (s *session) address() netip.Prefix { return smtp.ClientPrefix(s.conn.RemoteAddr()) }
+
+// fold returns what failures of a login are counted by. None that exists is so
+// long as to be cut.
+func fold(login string) string {
+	login = strings.ToLower(strings.TrimSpace(login))
+	return login[:min(len(login), 320)]
 }
 
 // Mail begins a message.
 func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) error {
-	if !s.b.Open && s.domain == nil && !s.trusted {
+	if !s.b.Open && s.login == nil && !s.trusted {
 		return &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "authentication required"}
 	}
 	s.from = from
@@ -121,7 +163,7 @@ func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) err
 }
 
 // Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
-func (s *session) Rcpt(_ context.Context, to string) error {
+func (s *session) Rcpt(_ context.Context, to string, _ smtp.RcptOptions) error {
 	a, err := addr.ParseMailbox(to)
 	if err != nil {
 		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
@@ -158,13 +200,15 @@ func (s *session) sender(ctx context.Context) (*account.Caller, *domain.Domain, 
 		return &account.Caller{AccountID: d.AccountID, Role: account.Sending, Domain: d.Name}, d, nil
 	}
 	if !s.b.Open {
-		d, _, err := s.b.Domains.CheckCredential(ctx, s.user, s.pass)
-		if err != nil {
-			s.domain = nil
+		l, err := s.b.Domains.Recheck(ctx, s.login)
+		if errs.Is(err, errs.Unauthorized) {
+			s.login, s.user = nil, ""
 			return nil, nil, &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "the login is no longer valid"}
 		}
-		s.domain = d
-		return &account.Caller{AccountID: s.domain.AccountID, KeyID: s.user, Role: account.Sending, Domain: s.domain.Name}, s.domain, nil
+		if err != nil {
+			return nil, nil, err
+		}
+		return &account.Caller{AccountID: l.Domain.AccountID, KeyID: s.user, Role: account.Sending, Domain: l.Domain.Name}, l.Domain, nil
 	}
 	first, err := s.b.Accounts.First(ctx)
 	if err != nil {
@@ -196,8 +240,14 @@ func (s *session) Reset() { s.from, s.rcpts = "", nil }
 // Close ends the session.
 func (s *session) Close() {}
 
-// AuthMechanisms offers the two every client knows.
-func (s *session) AuthMechanisms() []string { return []string{"PLAIN", "LOGIN"} }
+// AuthMechanisms implements smtp.AuthMechanisms. Where any login opens there is
+// nothing to prove.
+func (s *session) AuthMechanisms() []string {
+	if s.b.Open {
+		return []string{smtp.Plain, smtp.Login}
+	}
+	return []string{smtp.SCRAMPlus, smtp.SCRAM, smtp.Plain, smtp.Login}
+}
 
 // reply maps error kinds to SMTP codes; anything internal gets the server's
 // fixed text.

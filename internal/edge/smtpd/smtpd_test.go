@@ -75,7 +75,7 @@ func start(t *testing.T, open bool, trusted ...netip.Prefix) *door {
 	must(t, err)
 	srv := &smtp.Server{Config: smtp.Config{Hostname: "mx.test", TLS: &tls.Config{Certificates: []tls.Certificate{*cert}},
 		RequireTLSForAuth: !open, AllowBareLF: open, MaxMessageBytes: 1 << 20,
-		Backend: &smtpd.Submission{Messages: messages, Domains: domains, Accounts: accounts, Logger: log, Open: open, Trusted: trusted}}}
+		Backend: &smtpd.Submission{Messages: messages, Domains: domains, Accounts: accounts, Logger: log, Open: open, Trusted: trusted, Logins: smtpd.NewLogins(clock.System{})}}}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	done := make(chan error, 1)

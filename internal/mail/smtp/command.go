@@ -12,10 +12,17 @@ var (
 	errAuthLater = &Error{Code: 454, Enhanced: "4.7.0", Text: "temporary authentication failure"}
 )
 
+// splitCommand takes the verb, in upper case, off a command line.
+func splitCommand(line string) (verb, args string) {
+	verb, args, _ = strings.Cut(strings.TrimRight(line, " \t"), " ")
+	return strings.ToUpper(verb), args
+}
+
 // dispatch carries out one command.
 func (ss *session) dispatch(ctx context.Context, line string) {
-	verb, args, _ := strings.Cut(strings.TrimRight(line, " \t"), " ")
-	switch strings.ToUpper(verb) {
+	ss.futile++
+	verb, args := splitCommand(line)
+	switch verb {
 	case "HELO":
 		ss.hello(args, false)
 	case "EHLO":
@@ -26,9 +33,12 @@ func (ss *session) dispatch(ctx context.Context, line string) {
 		ss.rcpt(ctx, args)
 	case "DATA":
 		ss.data(ctx, args)
+	case "BDAT":
+		ss.bdat(ctx, args)
 	case "RSET":
 		if ss.noArgs(args) {
 			ss.reset()
+			ss.chunksFailed = false
 			ss.reply(250, "2.0.0", "OK")
 		}
 	case "NOOP":
@@ -44,12 +54,17 @@ func (ss *session) dispatch(ctx context.Context, line string) {
 		ss.reply(252, "2.5.2", "cannot verify, but will take mail and try")
 	case "HELP":
 		ss.reply(214, "2.0.0", "see RFC 5321")
-	case "EXPN":
+	case "XCLIENT":
+		ss.xclient(args)
+	case "EXPN", "ETRN":
 		ss.protest(502, "5.5.1", "command not implemented")
 	case "GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT":
 		// A web browser made to speak to us; its request body must not be read
 		// as commands.
 		ss.reply(421, "4.7.0", "this is not a web server")
+		ss.quit = true
+	case "PROXY": // from an address that is no proxy of ours
+		ss.reply(421, "4.7.0", "no PROXY header is expected from your address")
 		ss.quit = true
 	default:
 		ss.protest(500, "5.5.1", "command not recognized")
@@ -71,6 +86,7 @@ func (ss *session) hello(name string, extended bool) {
 	}
 	ss.reset()
 	ss.helo, ss.extended = name, extended
+	ss.chunksFailed = false
 	if ss.backend == nil {
 		be, err := ss.cfg.Backend.NewSession(ss)
 		if err != nil {
@@ -92,7 +108,10 @@ func (ss *session) offer() string {
 	var b strings.Builder
 	b.WriteString(ss.cfg.Hostname + "\nPIPELINING\nSIZE ")
 	b.WriteString(strconv.FormatInt(ss.cfg.MaxMessageBytes, 10))
-	b.WriteString("\n8BITMIME\nSMTPUTF8")
+	b.WriteString("\n8BITMIME\nSMTPUTF8\nCHUNKING")
+	if ss.cfg.OfferDSN {
+		b.WriteString("\nDSN")
+	}
 	if ss.cfg.TLS != nil && ss.tls == nil {
 		b.WriteString("\nSTARTTLS")
 	}
@@ -101,6 +120,13 @@ func (ss *session) offer() string {
 	}
 	if ss.cfg.OfferRequireTLS && ss.tls != nil {
 		b.WriteString("\nREQUIRETLS")
+	}
+	b.WriteString("\nLIMITS RCPTMAX=" + strconv.Itoa(ss.cfg.MaxRecipients))
+	if ss.cfg.MaxMessages > 0 {
+		b.WriteString(" MAILMAX=" + strconv.Itoa(ss.cfg.MaxMessages))
+	}
+	if ss.mayXclient() {
+		b.WriteString("\nXCLIENT NAME ADDR PORT PROTO HELO")
 	}
 	b.WriteString("\nENHANCEDSTATUSCODES")
 	return b.String()
@@ -113,6 +139,10 @@ func (ss *session) mail(ctx context.Context, args string) {
 		return
 	case ss.tx.open:
 		ss.protest(503, "5.5.1", "a transaction is open")
+		return
+	case ss.cfg.MaxMessages > 0 && ss.mails >= ss.cfg.MaxMessages:
+		ss.reply(421, "4.7.0", "too many messages on one connection, open another")
+		ss.quit = true
 		return
 	}
 	path, rest, ok := ss.path(args, "FROM:")
@@ -131,6 +161,9 @@ func (ss *session) mail(ctx context.Context, args string) {
 		ss.protest(bad.Code, bad.Enhanced, bad.Text)
 		return
 	}
+	if path.IsNull() {
+		o.Return = 0 // a notification has none (RFC 3461, section 6.1)
+	}
 	if o.Size > ss.cfg.MaxMessageBytes {
 		ss.reply(552, "5.3.4", "message exceeds the size limit")
 		return
@@ -139,7 +172,9 @@ func (ss *session) mail(ctx context.Context, args string) {
 		ss.replyError(err, "MAIL", errTemporary)
 		return
 	}
-	ss.tx = serverTx{open: true, utf8: o.UTF8}
+	ss.tx = serverTx{open: true, utf8: o.UTF8, null: path.IsNull()}
+	ss.mails++
+	ss.chunksFailed, ss.skipped = false, 0
 	ss.reply(250, "2.1.0", "OK")
 }
 
@@ -165,65 +200,22 @@ func (ss *session) path(args, keyword string) (Path, string, bool) {
 	return p, rest, true
 }
 
-// mailOptions parses the parameters of MAIL.
-func (ss *session) mailOptions(s string) (MailOptions, *Error) {
-	var o MailOptions
-	seen := make(map[string]bool)
-	for f := range strings.FieldsSeq(s) {
-		name, value, _ := strings.Cut(f, "=")
-		name = strings.ToUpper(name)
-		if seen[name] {
-			return o, &Error{Code: 501, Enhanced: "5.5.4", Text: "parameter given twice"}
-		}
-		seen[name] = true
-		if err := ss.mailOption(&o, name, value); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
-}
-
-func (ss *session) mailOption(o *MailOptions, name, value string) *Error {
-	badValue := &Error{Code: 501, Enhanced: "5.5.4", Text: "bad parameter value"}
-	switch {
-	case name == "SIZE":
-		n, err := strconv.ParseUint(value, 10, 63)
-		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			return badValue
-		}
-		o.Size = int64(n) // on ErrRange the largest value, which is refused for its size
-	case name == "BODY":
-		o.Body8Bit = strings.EqualFold(value, "8BITMIME")
-		if !o.Body8Bit && !strings.EqualFold(value, "7BIT") {
-			return badValue
-		}
-	case name == "SMTPUTF8" && value == "":
-		o.UTF8 = true
-	case name == "REQUIRETLS" && value == "" && ss.cfg.OfferRequireTLS && ss.tls != nil:
-		o.RequireTLS = true
-	case name == "AUTH" && value != "" && len(ss.mechanisms()) > 0:
-		// RFC 4954 5: who sent it first. Nobody is trusted to say so, and then
-		// the value counts as "<>".
-	default:
-		return &Error{Code: 555, Enhanced: "5.5.4", Text: "parameter not recognized"}
-	}
-	return nil
-}
-
 func (ss *session) rcpt(ctx context.Context, args string) {
 	if !ss.tx.open {
 		ss.protest(503, "5.5.1", "MAIL first")
 		return
 	}
 	path, rest, ok := ss.path(args, "TO:")
-	switch {
-	case !ok:
+	if !ok {
 		return
+	}
+	o, bad := ss.rcptOptions(rest)
+	switch {
 	case path.IsNull():
 		ss.protest(501, "5.1.3", "recipient address missing")
 		return
-	case strings.TrimLeft(rest, " ") != "":
-		ss.protest(555, "5.5.4", "parameter not recognized")
+	case bad != nil:
+		ss.protest(bad.Code, bad.Enhanced, bad.Text)
 		return
 	case !ss.tx.utf8 && !path.ASCII():
 		ss.protest(553, "5.6.7", "address needs SMTPUTF8")
@@ -232,11 +224,19 @@ func (ss *session) rcpt(ctx context.Context, args string) {
 		ss.reply(452, "4.5.3", "too many recipients")
 		return
 	}
-	if err := ss.backend.Rcpt(ctx, path.String()); err != nil {
+	if ss.tx.null {
+		o.Notify = NotifyNever
+	}
+	if err := ss.backend.Rcpt(ctx, path.String(), o); err != nil {
+		// A few stale addresses in a long list are no search for valid ones.
+		if ss.tx.refused++; ss.tx.refused <= ss.tx.rcpts {
+			ss.futile--
+		}
 		ss.replyError(err, "RCPT", errTemporary)
 		return
 	}
 	ss.tx.rcpts++
+	ss.futile--
 	ss.reply(250, "2.1.5", "OK")
 }
 
@@ -261,23 +261,38 @@ func (ss *session) data(ctx context.Context, args string) {
 	}
 	ss.w.armReads(ss.cfg.Timeouts.Data, ss.cfg.Timeouts.Message)
 	d := dotReader{br: ss.br, limit: ss.cfg.MaxMessageBytes, bareLF: ss.cfg.AllowBareLF}
-	id, err := ss.backend.Data(ctx, &d)
-	verdict := d.drain()
+	ss.transfer(ctx, &d, "DATA")
+}
+
+// transfer gives a message to the backend and answers.
+func (ss *session) transfer(ctx context.Context, d *dotReader, verb string) {
+	id, err := ss.backend.Data(ctx, d)
+	verdict := d.drain(err == nil)
+	ss.progress = ss.now()
 	switch {
+	case errors.Is(d.lost, errAbandoned):
 	case errors.Is(d.lost, errFlood):
 		ss.reply(errTooLarge.Code, errTooLarge.Enhanced, errTooLarge.Text)
 		ss.quit = true
 	case d.lost != nil:
 		ss.farewell(d.lost)
 	case verdict != nil:
-		ss.replyError(verdict, "DATA", errTemporary)
+		ss.replyError(verdict, verb, errTemporary)
 	case err != nil:
-		ss.replyError(err, "DATA", errTemporary)
-	case id != "":
-		ss.reply(250, "2.0.0", "OK queued as "+strings.ReplaceAll(id, "\n", " "))
+		ss.replyError(err, verb, errTemporary)
 	default:
-		ss.reply(250, "2.0.0", "OK")
+		ss.taken(id)
 	}
+}
+
+func (ss *session) taken(id string) {
+	ss.futile = 0
+	ss.srv.Stats.Messages.Add(1)
+	if id == "" {
+		ss.reply(250, "2.0.0", "OK")
+		return
+	}
+	ss.reply(250, "2.0.0", "OK queued as "+strings.ReplaceAll(id, "\n", " "))
 }
 
 // startTLS encrypts the connection and forgets the session (RFC 3207 4.2).
@@ -293,8 +308,7 @@ func (ss *session) startTLS(ctx context.Context, args string) {
 		return
 	}
 	ss.endBackend()
-	ss.helo, ss.extended, ss.authed = "", false, false
-	ss.tx = serverTx{}
+	ss.forget()
 	ss.reply(220, "2.0.0", "ready")
 	if ss.bw.Flush() != nil || !ss.handshake(ctx) {
 		ss.quit = true

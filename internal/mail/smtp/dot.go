@@ -31,13 +31,15 @@ const (
 	atEnd                   // after CRLF.CRLF
 )
 
-// dotReader reads a message in DATA form (RFC 5321 4.5.2). It ends only at
-// CRLF.CRLF. At the first forbidden octet Read fails with an *Error, while
-// drain goes on to the end, so that the dialogue stays in step.
+// dotReader reads a message in DATA form (RFC 5321 4.5.2), which ends only at
+// CRLF.CRLF, or in chunks, where dots mean nothing. At the first forbidden octet
+// Read fails with an *Error, while drain goes on to the end, so that the dialogue
+// stays in step.
 type dotReader struct {
 	br     *bufio.Reader
-	limit  int64 // octets of the message
-	bareLF bool  // turn a bare LF into CRLF
+	limit  int64   // octets of the message
+	bareLF bool    // turn a bare LF into CRLF
+	chunks *chunks // nil for DATA
 
 	state dotState
 	used  int   // octets of the buffer to discard before the next run
@@ -103,12 +105,19 @@ func (d *dotReader) fill() error {
 }
 
 // drain reads up to the end of the message and returns the verdict on it: nil,
-// a refusal, or the failure of the connection.
-func (d *dotReader) drain() error {
+// a refusal, or the failure of the connection. Of a message in chunks that was
+// refused, here or by the backend, only the chunk is read (RFC 3030, section 2).
+func (d *dotReader) drain(taken bool) error {
 	d.run = nil
-	for d.bad == nil {
+	for d.bad == nil && (taken || d.chunks == nil) {
 		if err := d.fill(); err == io.EOF {
 			return nil
+		}
+	}
+	if d.chunks != nil {
+		d.skipChunk()
+		if d.lost == nil {
+			return d.bad
 		}
 	}
 	for d.lost == nil {
@@ -151,9 +160,15 @@ func (d *dotReader) next() ([]byte, error) {
 		return nil, d.lose(err)
 	}
 	buf, _ := d.br.Peek(d.br.Buffered()) // cannot fail: it is buffered
+	if d.chunks != nil {
+		if d.chunks.left == 0 {
+			return d.lastLine(), nil
+		}
+		buf = buf[:min(int64(len(buf)), d.chunks.left)]
+	}
 	switch d.state {
 	case atLine:
-		if buf[0] == '.' {
+		if buf[0] == '.' && d.chunks == nil {
 			d.used, d.state = 1, atDot
 			return nil, nil
 		}
@@ -175,7 +190,9 @@ func (d *dotReader) next() ([]byte, error) {
 		}
 		d.refuse(errBareCR)
 	case inLF:
-		d.used, d.state = 1, inText
+		if d.used, d.state = 1, inText; d.chunks != nil {
+			d.state = atLine
+		}
 		return []byte(crlf), nil
 	}
 	d.state = inText
@@ -197,9 +214,17 @@ func (d *dotReader) advance() error {
 		return err
 	}
 	d.raw += int64(d.used)
+	if d.chunks != nil {
+		d.chunks.left -= int64(d.used)
+	}
 	d.used = 0
-	if d.raw > 2*d.limit+1024 {
+	if d.raw > floodLimit(d.limit) {
 		return errFlood
+	}
+	if d.chunks != nil {
+		if err := d.nextChunk(); err != nil || d.chunks.left == 0 {
+			return err
+		}
 	}
 	_, err := d.br.Peek(1)
 	return err
@@ -226,7 +251,7 @@ func (d *dotReader) text(buf []byte) []byte {
 		if bytes.IndexByte(line[:n], '\r') >= 0 {
 			d.refuse(errBareCR)
 		}
-		if i == len(buf) || buf[i] == '.' {
+		if i == len(buf) || buf[i] == '.' && d.chunks == nil {
 			d.used, d.state = i, atLine
 			return buf[:i]
 		}

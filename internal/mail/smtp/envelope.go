@@ -14,6 +14,7 @@ type Envelope struct {
 	UTF8       bool     // the message needs SMTPUTF8; non-ASCII addresses imply it
 	EightBit   bool     // the message holds octets above 127
 	RequireTLS bool     // RFC 8689: no delivery without TLS, here and further on
+	DSN        *DSN     // what the sender asked of notifications, or nil
 }
 
 // Message is a message in pieces, cut anywhere. Line ends that are not CRLF
@@ -120,6 +121,9 @@ func (c *Client) params(env *Envelope, utf8 bool, size int64) string {
 	}
 	if env.RequireTLS {
 		b = append(b, " REQUIRETLS"...)
+	}
+	if env.DSN != nil && c.ext.DSN {
+		b = env.DSN.mailParams(b, env.From)
 	}
 	return string(b)
 }

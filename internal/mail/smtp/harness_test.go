@@ -10,8 +10,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -22,9 +24,12 @@ import (
 type received struct {
 	from string
 	to   []string
+	ropt []RcptOptions // by recipient
 	opt  MailOptions
 	body string
 	helo string
+	ip   string // of the client
+	name string // that XCLIENT told
 	tls  bool
 	user string
 }
@@ -88,14 +93,14 @@ func (s *storeSession) Mail(_ context.Context, from string, o MailOptions) error
 	return nil
 }
 
-func (s *storeSession) Rcpt(_ context.Context, to string) error {
+func (s *storeSession) Rcpt(_ context.Context, to string, o RcptOptions) error {
 	switch local, _, _ := strings.Cut(to, "@"); local {
 	case "reject":
 		return &Error{Code: 550, Enhanced: "5.1.1", Text: "no such user"}
 	case "defer":
 		return &Error{Code: 450, Enhanced: "4.2.1", Text: "later"}
 	}
-	s.cur.to = append(s.cur.to, to)
+	s.cur.to, s.cur.ropt = append(s.cur.to, to), append(s.cur.ropt, o)
 	return nil
 }
 
@@ -114,6 +119,7 @@ func (s *storeSession) Data(_ context.Context, r io.Reader) (string, error) {
 		return "", &Error{Code: 554, Enhanced: "5.7.1", Text: "spam"}
 	}
 	s.cur.body, s.cur.helo, s.cur.tls, s.cur.user = b.String(), s.conn.HELO(), s.conn.TLS() != nil, s.user
+	s.cur.ip, s.cur.name = s.conn.RemoteAddr().String(), s.conn.PeerName()
 	s.st.mu.Lock()
 	defer s.st.mu.Unlock()
 	s.st.got = append(s.st.got, s.cur)
@@ -276,4 +282,37 @@ func (r *raw) expect(prefixes ...string) {
 			r.t.Fatalf("got reply %q, want %q", got, p)
 		}
 	}
+}
+
+// everywhere is all networks.
+var everywhere = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+
+// tape is a connection whose client said everything at once and hung up.
+type tape struct {
+	in  *bytes.Reader
+	out bytes.Buffer
+}
+
+func (c *tape) Read(p []byte) (int, error)       { return c.in.Read(p) }
+func (c *tape) Write(p []byte) (int, error)      { return c.out.Write(p) }
+func (*tape) Close() error                       { return nil }
+func (*tape) LocalAddr() net.Addr                { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+func (*tape) RemoteAddr() net.Addr               { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1025} }
+func (*tape) SetDeadline(time.Time) error        { return nil }
+func (*tape) SetReadDeadline(time.Time) error    { return nil }
+func (*tape) SetWriteDeadline(t time.Time) error { return nil }
+
+// converse runs a session without a network and returns what the server said.
+func converse(cfg Config, in []byte) string {
+	var log bytes.Buffer
+	cfg.Hostname, cfg.Logger = "mx.example.com", slog.New(slog.NewTextHandler(&log, nil))
+	s := &Server{Config: cfg}
+	s.once.Do(s.prepare)
+	c := &tape{in: bytes.NewReader(in)}
+	ss := newSession(s, c)
+	ss.run(context.Background())
+	if strings.Contains(log.String(), "panicked") {
+		panic(log.String())
+	}
+	return c.out.String()
 }

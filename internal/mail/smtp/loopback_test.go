@@ -71,7 +71,7 @@ type sinkSession struct{ storeSession }
 func (s *sink) NewSession(Conn) (Session, error) { return &sinkSession{}, nil }
 
 func (*sinkSession) Mail(context.Context, string, MailOptions) error { return nil }
-func (*sinkSession) Rcpt(context.Context, string) error              { return nil }
+func (*sinkSession) Rcpt(context.Context, string, RcptOptions) error { return nil }
 func (*sinkSession) Reset()                                          {}
 func (*sinkSession) Close()                                          {}
 func (*sinkSession) Data(_ context.Context, r io.Reader) (string, error) {

@@ -27,6 +27,7 @@ type transaction struct {
 	c        *Client
 	ctx      context.Context
 	env      *Envelope
+	dsn      *DSN // nil where the server does not offer DSN
 	bw       *bufio.Writer
 	open     []step
 	line     []byte
@@ -45,6 +46,9 @@ type transaction struct {
 // connection as it was.
 func (c *Client) Send(ctx context.Context, env Envelope, msg Message) (Result, error) {
 	t := transaction{c: c, ctx: ctx, env: &env}
+	if c.ext.DSN {
+		t.dsn = env.DSN
+	}
 	t.res.Recipients = make([]Reply, len(env.To))
 	if c.bad {
 		return t.res, ErrUnusable
@@ -87,7 +91,11 @@ func (t *transaction) envelope(params string) {
 			continue
 		}
 		valid++
-		t.issue(step{stage: StageRcpt, rcpt: i}, "RCPT TO:<", to, ">")
+		rest := ">"
+		if t.dsn != nil {
+			rest = string(t.dsn.rcptParams([]byte(rest), t.env.From, i))
+		}
+		t.issue(step{stage: StageRcpt, rcpt: i}, "RCPT TO:<", to, rest)
 	}
 	if t.err == nil && (t.accepted > 0 || valid > 0 && t.undecided()) {
 		t.issue(step{stage: StageData}, "DATA", "", "")

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"postroad/internal/base/pace"
 )
 
 // Config is the configuration of a Server. It must not change while the server
@@ -31,11 +33,28 @@ type Config struct {
 	MaxRecipients       int   // of one transaction; 0 means 1000
 	MaxLine             int   // octets of a command line with CRLF; 0 means 2048
 	MaxErrors           int   // protocol errors and failed logins until 421; 0 means 10
+	MaxFutile           int   // commands without a message taken until 421; 0 means 100. Recipients count if most are refused
+	MaxMessages         int   // transactions of one connection; 0 means no limit
 	MaxConnections      int   // at once; 0 means no limit
 	MaxConnectionsPerIP int   // at once, an IPv6 /64 counting as one; 0 means no limit
+	MaxConnectRate      int   // new connections a minute, counted likewise; 0 means no limit
+
+	// OfferDSN offers DSN (RFC 3461); the backend must honour what it is told, or
+	// hand it on.
+	OfferDSN bool
+
+	// ProxyNetworks are those of the proxies before us. A connection from there
+	// must begin with a PROXY header, of version 1 or 2, and counts as one of the
+	// client it names. From anywhere else a header is a protocol error.
+	ProxyNetworks []netip.Prefix
+	// XClientNetworks are those whose clients may say by XCLIENT on whose behalf
+	// they speak. Behind a proxy the address it names counts. Connections from
+	// there are not limited by address until they have said so.
+	XClientNetworks []netip.Prefix
 
 	Timeouts ServerTimeouts
-	Logger   *slog.Logger // nil discards
+	Now      func() time.Time // clock of limits that span commands; nil means time.Now
+	Logger   *slog.Logger     // nil discards
 }
 
 // ServerTimeouts bounds the waits of a server. Zero fields take defaults.
@@ -44,7 +63,10 @@ type ServerTimeouts struct {
 	Data      time.Duration // progress in a message; 5 minutes
 	Message   time.Duration // a whole message; 1 hour
 	Write     time.Duration // progress of a reply; 1 minute
-	Handshake time.Duration // TLS; 1 minute
+	Handshake time.Duration // TLS, or a PROXY header; 1 minute
+	Progress  time.Duration // from the beginning, or one message, to the next; 15 minutes
+	Session   time.Duration // a session, which ends with the transaction under way; 4 hours
+	Release   time.Duration // silence after which a waiting connection keeps no buffers; 1 second
 }
 
 const (
@@ -64,6 +86,7 @@ var (
 // Server accepts connections and runs SMTP sessions on them.
 type Server struct {
 	Config
+	Stats ServerStats
 
 	once sync.Once
 	cfg  Config // with defaults
@@ -74,6 +97,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*session]struct{}
 	perIP     map[netip.Prefix]int
+	rate      *pace.Pacer[netip.Prefix]
 	idle      chan struct{} // closed when the last connection ends while draining
 }
 
@@ -90,6 +114,13 @@ func (s *Server) prepare() {
 	orDefault(&c.Timeouts.Message, time.Hour)
 	orDefault(&c.Timeouts.Write, time.Minute)
 	orDefault(&c.Timeouts.Handshake, time.Minute)
+	orDefault(&c.Timeouts.Progress, 15*time.Minute)
+	orDefault(&c.Timeouts.Session, 4*time.Hour)
+	orDefault(&c.Timeouts.Release, time.Second)
+	orDefault(&c.MaxFutile, 100)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -97,6 +128,7 @@ func (s *Server) prepare() {
 	s.listeners = make(map[net.Listener]struct{})
 	s.conns = make(map[*session]struct{})
 	s.perIP = make(map[netip.Prefix]int)
+	s.rate = pace.New[netip.Prefix](pace.Limit{Burst: c.MaxConnectRate, Every: time.Minute / time.Duration(max(1, c.MaxConnectRate))}, maxPaced)
 	s.idle = make(chan struct{})
 }
 
@@ -155,83 +187,6 @@ func (s *Server) acceptAll(ctx context.Context, l net.Listener, wg *sync.WaitGro
 		}
 		backoff = min(2*backoff, time.Second)
 	}
-}
-
-// start runs a session for conn, or turns it away.
-func (s *Server) start(ctx context.Context, conn net.Conn, wg *sync.WaitGroup) {
-	ss := newSession(s, conn)
-	ctx, ss.cancel = context.WithCancel(ctx)
-	if refusal := s.admit(ss); refusal != "" {
-		ss.cancel()
-		s.turnAway(conn, refusal)
-		return
-	}
-	stop := context.AfterFunc(ctx, ss.w.interrupt)
-	wg.Go(func() {
-		defer s.release(ss)
-		defer ss.cancel()
-		defer stop()
-		ss.run(ctx)
-	})
-}
-
-// turnAway refuses a connection. The reply fits in the empty send buffer, so the
-// accept loop is not held up. A client that expects TLS could not read it.
-func (s *Server) turnAway(conn net.Conn, text string) {
-	if !s.cfg.ImplicitTLS {
-		_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // the close below follows anyway
-		_, _ = conn.Write([]byte("421 4.3.2 " + s.cfg.Hostname + " " + text + crlf))
-	}
-	_ = conn.Close() // nothing to be lost
-}
-
-// admit counts a connection, or returns why it is refused.
-func (s *Server) admit(ss *session) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.draining:
-		return "shutting down"
-	case s.cfg.MaxConnections > 0 && len(s.conns) >= s.cfg.MaxConnections:
-		return "too many connections"
-	case s.cfg.MaxConnectionsPerIP > 0 && ss.ip.IsValid() && s.perIP[ss.ip] >= s.cfg.MaxConnectionsPerIP:
-		return "too many connections from your address"
-	}
-	s.conns[ss] = struct{}{}
-	if ss.ip.IsValid() {
-		s.perIP[ss.ip]++
-	}
-	return ""
-}
-
-func (s *Server) release(ss *session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, ss)
-	if s.perIP[ss.ip]--; s.perIP[ss.ip] <= 0 {
-		delete(s.perIP, ss.ip)
-	}
-	if s.draining && len(s.conns) == 0 {
-		close(s.idle)
-	}
-}
-
-// clientPrefix is the unit that MaxConnectionsPerIP counts by.
-func clientPrefix(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil { // an address without IP counts for nobody
-		return netip.Prefix{}
-	}
-	return p
 }
 
 func (s *Server) isDraining() bool {

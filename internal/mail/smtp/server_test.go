@@ -29,7 +29,7 @@ func TestDialogue(t *testing.T) {
 			{"RCPT TO:<a@b>", "503"}, {"DATA", "503"},
 		},
 		"rcpt": {
-			{"EHLO c", "250-mx.example.com|250-PIPELINING|250-SIZE 5000|250-8BITMIME|250-SMTPUTF8|250-STARTTLS|250 ENHANCEDSTATUSCODES"},
+			{"EHLO c", "250-mx.example.com|250-PIPELINING|250-SIZE 5000|250-8BITMIME|250-SMTPUTF8|250-CHUNKING|250-STARTTLS|250-LIMITS RCPTMAX=3|250 ENHANCEDSTATUSCODES"},
 			{"MAIL FROM:<a@b>", "250 2.1.0"}, {"MAIL FROM:<a@b>", "503 5.5.1"}, {"RCPT TO:<>", "501 5.1.3"}, {"RCPT TO:<c>", "501 5.1.3"},
 			{"RCPT TO:<reject@d>", "550 5.1.1 no such user"}, {"RCPT TO:<defer@d>", "450 4.2.1"}, {"DATA", "554 5.5.1"},
 			{"RCPT TO:<c@d>", "503"},
@@ -72,12 +72,13 @@ func TestDialogue(t *testing.T) {
 			{"RCPT TO:<a@b>", "503"},
 		},
 		"others": {
-			{"VRFY a", "252"}, {"NOOP x", "250"}, {"HELP", "214"}, {"EXPN a", "502"}, {"BDAT 5 LAST", "500"}, {"XYZZY", "500"}, {"", "500"},
+			{"VRFY a", "252"}, {"NOOP x", "250"}, {"HELP", "214"}, {"EXPN a", "502"}, {"ETRN a", "502"}, {"XCLIENT ADDR=192.0.2.1", "550 5.7.0"}, {"XYZZY", "500"}, {"", "500"},
 			{"NOOP a\rb", "500"}, {"NOOP a\x00b", "500"}, {"NOOP \xff", "500"}, {big, "500 5.5.2"}, {"quit", "221"}, {"", ""},
 		},
 		"very long line": {{strings.Repeat("x", 40000), "500 5.5.2 line too long"}, {"NOOP", "250"}},
 		"endless line":   {{strings.Repeat("x", 200000), "500 5.5.2 line too long"}, {"", ""}},
 		"browser":        {{"POST / HTTP/1.1", "421"}, {"", ""}},
+		"proxy":          {{"PROXY TCP4 192.0.2.1 192.0.2.2 1 25", "421"}, {"", ""}},
 		"banned":         {{"EHLO banned.example", "421 4.7.1"}, {"", ""}},
 		"no auth": {
 			{"EHLO c", "250"}, {"AUTH PLAIN AHVzZXIAcGFzcyB3b3Jk", "538 5.7.11"}, {"STARTTLS now", "501"},
@@ -433,11 +434,11 @@ func TestConnectionLimits(t *testing.T) {
 
 func TestClientPrefix(t *testing.T) {
 	for ip, want := range map[string]string{"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64"} {
-		if got := clientPrefix(&net.TCPAddr{IP: net.ParseIP(ip)}).String(); got != want {
+		if got := ClientPrefix(&net.TCPAddr{IP: net.ParseIP(ip)}).String(); got != want {
 			t.Errorf("%s: %s", ip, got)
 		}
 	}
-	if clientPrefix(&net.UnixAddr{}).IsValid() {
+	if ClientPrefix(&net.UnixAddr{}).IsValid() {
 		t.Error("unix address")
 	}
 }

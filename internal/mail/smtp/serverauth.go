@@ -2,9 +2,13 @@ package smtp
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
+
+	"postroad/internal/mail/scram"
 )
 
 var (
@@ -12,17 +16,28 @@ var (
 	errAuthSyntax = &Error{Code: 501, Enhanced: "5.5.2", Text: "malformed authentication data"}
 )
 
-// mechanisms returns what AUTH offers now.
+// mechanisms returns what AUTH offers now, the strongest first.
 func (ss *session) mechanisms() []string {
 	if ss.backend == nil || ss.authRefused() {
 		return nil
 	}
-	known := []string{"PLAIN", "LOGIN"}
-	if m, ok := ss.backend.(AuthMechanisms); ok {
-		chosen := m.AuthMechanisms()
-		known = slices.DeleteFunc(known, func(s string) bool { return !slices.Contains(chosen, s) })
+	m, ok := ss.backend.(AuthMechanisms)
+	if !ok {
+		return []string{Plain, Login}
 	}
-	return known
+	chosen := m.AuthMechanisms()
+	if !slices.Contains(chosen, SCRAM) && !slices.Contains(chosen, SCRAMPlus) {
+		return known(chosen, Plain, Login)
+	}
+	if len(ss.bindings()) == 0 {
+		return known(chosen, SCRAM, Plain, Login)
+	}
+	return known(chosen, SCRAMPlus, SCRAM, Plain, Login)
+}
+
+// known returns those of all that were chosen.
+func known(chosen []string, all ...string) []string {
+	return slices.DeleteFunc(all, func(s string) bool { return !slices.Contains(chosen, s) })
 }
 
 func (ss *session) authRefused() bool { return ss.cfg.RequireTLSForAuth && ss.tls == nil }
@@ -45,27 +60,45 @@ func (ss *session) auth(ctx context.Context, args string) {
 		ss.protest(504, "5.5.4", "mechanism not supported")
 		return
 	}
-	exchange := ss.plain
-	if mech == "LOGIN" {
-		exchange = ss.login
+	var err error
+	switch mech {
+	case SCRAM, SCRAMPlus:
+		err = ss.scram(ctx, mech == SCRAMPlus, initial, hasInitial)
+	case Login:
+		err = ss.password(ctx, ss.login, initial, hasInitial)
+	default:
+		err = ss.password(ctx, ss.plain, initial, hasInitial)
 	}
-	user, pass, err := exchange(initial, hasInitial)
 	if err != nil {
 		ss.authEnd(err)
-		return
-	}
-	if err := ss.backend.Auth(ctx, user, pass); err != nil {
-		ss.errs++
-		ss.replyError(err, "AUTH", errAuthLater)
 		return
 	}
 	ss.authed = true
 	ss.reply(235, "2.7.0", "authenticated")
 }
 
-// authEnd ends an exchange that brought no credentials. Only an *Error can be
-// answered; anything else means that the connection is gone.
+// loginError is the backend's error for a login that failed.
+type loginError struct{ error }
+
+func (ss *session) password(ctx context.Context, exchange func(string, bool) (string, string, error), initial string, hasInitial bool) error {
+	user, pass, err := exchange(initial, hasInitial)
+	if err != nil {
+		return err
+	}
+	if err := ss.backend.Auth(ctx, user, pass); err != nil {
+		return loginError{err}
+	}
+	return nil
+}
+
+// authEnd answers an exchange that failed. What is neither the backend's error
+// nor an *Error means that the connection is gone.
 func (ss *session) authEnd(err error) {
+	if e, ok := err.(loginError); ok {
+		ss.errs++
+		ss.replyError(e.error, "AUTH", errAuthLater)
+		return
+	}
 	if e, ok := err.(*Error); ok {
 		ss.protest(e.Code, e.Enhanced, e.Text)
 		return
@@ -124,3 +157,68 @@ func (ss *session) response(challenge, initial string, hasInitial bool) (string,
 	}
 	return string(b), nil
 }
+
+// bindings returns what SCRAM can bind to the connection. Data that would
+// identify it needs TLS 1.3, or the extended master secret (RFC 9266, 7627).
+func (ss *session) bindings() []scram.Binding {
+	if ss.tls == nil {
+		return nil
+	}
+	var all []scram.Binding
+	if b, err := ss.tls.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32); err == nil {
+		all = append(all, scram.Binding{Name: "tls-exporter", Data: b})
+	}
+	if b := ss.tls.TLSUnique; len(b) > 0 {
+		all = append(all, scram.Binding{Name: "tls-unique", Data: b})
+	}
+	return all
+}
+
+// scram runs an exchange of SCRAM-SHA-256. The server's last message, which the
+// client has to confirm, travels in a challenge (RFC 4954, section 4).
+func (ss *session) scram(ctx context.Context, plus bool, initial string, hasInitial bool) error {
+	be, ok := ss.backend.(SCRAMSession)
+	if !ok {
+		return loginError{errors.New("backend offers SCRAM and does not support it")}
+	}
+	msg, err := ss.response("", initial, hasInitial)
+	if err != nil {
+		return err
+	}
+	x := scram.Exchange{Plus: plus}
+	if slices.Contains(ss.mechanisms(), SCRAMPlus) {
+		x.Bindings = ss.bindings()
+	}
+	user, err := x.First(msg)
+	if errors.Is(err, scram.ErrBinding) {
+		return ErrAuthFailed
+	}
+	if err != nil {
+		return errAuthSyntax
+	}
+	v, err := be.Verifier(ctx, user)
+	if err != nil {
+		return loginError{err}
+	}
+	if msg, err = ss.response(encode(x.Challenge(v, rand.Text())), "", false); err != nil {
+		return err
+	}
+	last, err := x.Final(msg)
+	if errors.Is(err, scram.ErrMessage) {
+		return errAuthSyntax
+	}
+	if err == nil {
+		if _, err := ss.response(encode(last), "", false); err != nil {
+			return err
+		}
+	}
+	if refusal := be.AuthSCRAM(ctx, user, err == nil); refusal != nil {
+		return loginError{refusal}
+	}
+	if err != nil {
+		return ErrAuthFailed
+	}
+	return nil
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 	"unicode/utf8"
 )
 
@@ -23,7 +25,14 @@ type session struct {
 	w   *wire
 	br  *bufio.Reader
 	bw  *bufio.Writer
-	ip  netip.Prefix
+
+	remote  net.Addr     // the client, also behind a proxy
+	local   net.Addr     // the address it connected to
+	peer    netip.Addr   // the client by what the connection or a PROXY header says
+	ip      netip.Prefix // what the limits count by
+	counted bool         // in the limits of its address
+	name    string       // reverse DNS name that XCLIENT told
+	alias   string       // HELO name that XCLIENT told
 
 	cancel context.CancelFunc // cuts the connection and ends the context
 
@@ -36,6 +45,14 @@ type session struct {
 	errs     int
 	quit     bool // close after the reply
 
+	began        time.Time // times are of Config.Now
+	progress     time.Time // end of the last message, or beginning of the session
+	futile       int       // commands since the last message was taken, recipients aside
+	mails        int       // transactions so far
+	chunksFailed bool      // chunks may still come of a message that was refused
+	skipped      int64     // octets of such chunks since the last MAIL
+	next         string    // a command that ended a message in chunks
+
 	mu       sync.Mutex
 	draining bool
 	waiting  bool // blocked in a read, outside of any transaction
@@ -43,9 +60,12 @@ type session struct {
 
 // serverTx is the state of a transaction (RFC 5321 4.1.4).
 type serverTx struct {
-	open  bool // MAIL was accepted
-	utf8  bool
-	rcpts int
+	open    bool // MAIL was accepted
+	utf8    bool
+	null    bool // the sender is
+	rcpts   int
+	refused int
+	until   time.Time // when a message in chunks must be complete
 }
 
 var (
@@ -56,7 +76,10 @@ var (
 )
 
 // serverBuffers are the buffers that sessions share one after the other.
-type serverBuffers struct{ readers, writers sync.Pool }
+type serverBuffers struct {
+	readers, writers sync.Pool
+	lent             atomic.Int64 // sessions that hold buffers
+}
 
 func (b *serverBuffers) lend(ss *session) {
 	var ok bool
@@ -68,32 +91,54 @@ func (b *serverBuffers) lend(ss *session) {
 	}
 	ss.br.Reset(ss.w)
 	ss.bw.Reset(ss.w)
+	b.lent.Add(1)
 }
 
 func (b *serverBuffers) reclaim(ss *session) {
+	b.lent.Add(-1)
 	ss.br.Reset(nil)
 	ss.bw.Reset(nil)
 	b.readers.Put(ss.br)
 	b.writers.Put(ss.bw)
+	ss.br, ss.bw = nil, nil
 }
 
 func newSession(s *Server, conn net.Conn) *session {
-	return &session{
+	ss := &session{
 		srv: s,
 		cfg: &s.cfg,
 		w:   &wire{raw: conn, conn: conn, write: s.cfg.Timeouts.Write},
-		ip:  clientPrefix(conn.RemoteAddr()),
 	}
+	ss.setPeer(conn.RemoteAddr(), conn.LocalAddr())
+	ss.began = ss.now()
+	ss.progress = ss.began
+	return ss
 }
 
+// setPeer sets who the client is.
+func (ss *session) setPeer(remote, local net.Addr) {
+	ss.remote, ss.local = remote, local
+	ss.peer, ss.ip = addrOf(remote), ClientPrefix(remote)
+}
+
+func (ss *session) now() time.Time { return ss.cfg.Now() }
+
 // RemoteAddr implements Conn.
-func (ss *session) RemoteAddr() net.Addr { return ss.w.raw.RemoteAddr() }
+func (ss *session) RemoteAddr() net.Addr { return ss.remote }
 
 // LocalAddr implements Conn.
-func (ss *session) LocalAddr() net.Addr { return ss.w.raw.LocalAddr() }
+func (ss *session) LocalAddr() net.Addr { return ss.local }
+
+// PeerName implements Conn.
+func (ss *session) PeerName() string { return ss.name }
 
 // HELO implements Conn.
-func (ss *session) HELO() string { return ss.helo }
+func (ss *session) HELO() string {
+	if ss.alias != "" {
+		return ss.alias
+	}
+	return ss.helo
+}
 
 // Extended implements Conn.
 func (ss *session) Extended() bool { return ss.extended }
@@ -114,6 +159,9 @@ func (ss *session) run(ctx context.Context) {
 		_ = ss.w.conn.Close() // everything that matters was flushed
 	}()
 	defer ss.endBackend()
+	if !ss.admitted(ctx) {
+		return
+	}
 	if ss.cfg.ImplicitTLS && !ss.handshake(ctx) {
 		return
 	}
@@ -129,10 +177,7 @@ func (ss *session) run(ctx context.Context) {
 		default:
 			ss.farewell(err)
 		}
-		if !ss.quit && ss.errs >= ss.cfg.MaxErrors {
-			ss.reply(421, "4.7.0", "too many errors")
-			ss.quit = true
-		}
+		ss.checkLimits()
 	}
 	_ = ss.bw.Flush() // the client may be gone; it is told no more in any case
 }
@@ -145,7 +190,7 @@ func (ss *session) farewell(err error) {
 	case errors.Is(err, errDraining):
 		ss.reply(421, "4.3.2", ss.cfg.Hostname+" closing, try again later")
 	case errors.As(err, &ne) && ne.Timeout() && !ss.w.interrupted():
-		ss.reply(421, "4.4.2", ss.cfg.Hostname+" timeout")
+		ss.cut("4.4.2", ss.cfg.Hostname+" timeout")
 	}
 }
 
@@ -155,6 +200,14 @@ func (ss *session) endBackend() {
 		ss.backend.Close()
 		ss.backend = nil
 	}
+}
+
+// forget makes the session as it was before HELO.
+func (ss *session) forget() {
+	ss.endBackend()
+	ss.helo, ss.extended, ss.authed = "", false, false
+	ss.tx = serverTx{}
+	ss.chunksFailed = false
 }
 
 // reset forgets the transaction, if there is one.
@@ -172,14 +225,19 @@ func (ss *session) command() (string, error) {
 }
 
 func (ss *session) line(limit int) (string, error) {
-	buffered, _ := ss.br.Peek(ss.br.Buffered()) // cannot fail: it is buffered
-	ready := bytes.IndexByte(buffered, '\n') >= 0
+	ready := ss.lineReady()
 	if !ready {
 		if err := ss.bw.Flush(); err != nil {
 			return "", err
 		}
+		if ss.br.Buffered() == 0 {
+			if err := ss.rest(); err != nil {
+				return "", err
+			}
+			ready = ss.lineReady()
+		}
 	}
-	if !ss.await(!ready) {
+	if !ss.await(!ready, ss.cfg.Timeouts.Command) {
 		return "", errDraining
 	}
 	line, err := ss.readLine(limit)
@@ -189,9 +247,43 @@ func (ss *session) line(limit int) (string, error) {
 	return line, err
 }
 
-// await prepares for a read that may block. It returns false when the server is
-// closing and the session has no transaction to finish.
-func (ss *session) await(block bool) bool {
+func (ss *session) lineReady() bool {
+	buffered, _ := ss.br.Peek(ss.br.Buffered()) // cannot fail: it is buffered
+	return bytes.IndexByte(buffered, '\n') >= 0
+}
+
+// rest waits for the client's next octet. A client that is quiet for a while
+// gives its buffers back meanwhile, so that idle connections cost little.
+func (ss *session) rest() error {
+	if !ss.await(true, ss.cfg.Timeouts.Release) {
+		return errDraining
+	}
+	_, err := ss.br.Peek(1)
+	nudged := ss.awaited()
+	var ne net.Error
+	switch {
+	case err == nil:
+		return nil
+	case nudged:
+		return errDraining
+	case !errors.As(err, &ne) || !ne.Timeout() || ss.w.interrupted() || ss.patience() == 0:
+		return err
+	}
+	ss.srv.bufs.reclaim(ss)
+	defer ss.srv.bufs.lend(ss)
+	if !ss.await(true, ss.cfg.Timeouts.Command) {
+		return errDraining
+	}
+	err = ss.w.wait()
+	if ss.awaited() && err != nil {
+		return errDraining
+	}
+	return err
+}
+
+// await prepares for a read that may block for at most d. It returns false when
+// the server is closing and the session has no transaction to finish.
+func (ss *session) await(block bool, d time.Duration) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if ss.draining && !ss.tx.open {
@@ -199,7 +291,7 @@ func (ss *session) await(block bool) bool {
 	}
 	if block {
 		ss.waiting = !ss.tx.open
-		ss.w.armRead(ss.cfg.Timeouts.Command)
+		ss.w.armRead(min(d, ss.patience()))
 	}
 	return true
 }
@@ -317,7 +409,7 @@ func (ss *session) replyError(err error, doing string, fallback *Error) {
 }
 
 func (ss *session) warn(msg string, attrs ...any) {
-	ss.cfg.Logger.With("remote", ss.RemoteAddr().String(), "helo", ss.helo).Warn(msg, attrs...)
+	ss.cfg.Logger.With("remote", ss.RemoteAddr().String(), "helo", ss.HELO()).Warn(msg, attrs...)
 }
 
 // handshake encrypts the connection. Plaintext still in the buffer is dropped

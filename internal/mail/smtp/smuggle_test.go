@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -43,6 +44,47 @@ func TestFalseEndingsInbound(t *testing.T) {
 			r.expect("550 5.6.", "221")
 			if got := st.messages(); len(got) != accepted {
 				t.Errorf("%q: stored %+v", end, got[accepted:])
+			}
+		}
+	}
+}
+
+// By BDAT every octet is counted, so that no ending is one: those of CRLF alone
+// are text, the others refused, and what follows is never a command. A chunk may
+// end anywhere in them.
+func TestFalseEndingsInChunks(t *testing.T) {
+	for _, lax := range []bool{false, true} {
+		st := &store{}
+		_, addr := serve(t, Config{Backend: st, AllowBareLF: lax})
+		for _, end := range append(falseEndings, "\r\n.\r\n", "\r\n..\r\n") {
+			for cut := 0; cut <= len(end); cut++ {
+				accepted := len(st.messages())
+				first, second := "Subject: cover\r\n\r\ntext"+end[:cut], end[cut:]+smuggled
+				r := rawDial(t, addr)
+				r.expect("220")
+				r.write("EHLO c.example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n")
+				r.write(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%sQUIT\r\n", len(first), first, len(second), second))
+				r.expect("250", "250", "250")
+				rest := strings.ReplaceAll(end, "\r\n", "")
+				if rest == "." || rest == ".." || lax && !strings.ContainsAny(rest, "\r\x00") {
+					r.expect("250 2.0.0", "250 2.0.0", "221")
+					got := st.messages()
+					if len(got) != accepted+1 || got[accepted].from != "a@example.com" || got[accepted].body != normalise(first+second) {
+						t.Errorf("%q cut at %d: stored %+v", end, cut, got[accepted:])
+					}
+					continue
+				}
+				// The refusal comes with the chunk in which it is certain.
+				if got := r.reply(); strings.HasPrefix(got, "250") {
+					r.expect("550 5.6.", "221")
+				} else if !strings.HasPrefix(got, "550 5.6.") {
+					t.Errorf("%q cut at %d: %q", end, cut, got)
+				} else {
+					r.expect("503", "221")
+				}
+				if got := st.messages(); len(got) != accepted {
+					t.Errorf("%q cut at %d: stored %+v", end, cut, got[accepted:])
+				}
 			}
 		}
 	}
@@ -167,7 +209,7 @@ func TestDotReader(t *testing.T) {
 				br := bufio.NewReaderSize(open(strings.NewReader(tt.in+rest)), 16)
 				d := &dotReader{br: br, limit: 20, bareLF: lax}
 				body, err := io.ReadAll(d)
-				verdict := d.drain()
+				verdict := d.drain(true)
 				if wantErr == errFlood {
 					if err != errTooLarge || verdict != errFlood {
 						t.Errorf("%.20q: %v, %v", tt.in, err, verdict)
@@ -215,7 +257,7 @@ func FuzzDotReader(f *testing.F) {
 			} else {
 				_, err = io.Copy(&b, struct{ io.Reader }{d})
 			}
-			verdict := d.drain()
+			verdict := d.drain(true)
 			if (verdict == nil) != (err == nil) {
 				t.Fatalf("read said %v, drain %v", err, verdict)
 			}

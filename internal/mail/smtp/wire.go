@@ -25,6 +25,9 @@ type wire struct {
 	block time.Duration // when set, each read gets a deadline of its own
 	until time.Time     // latest deadline of any read
 	total time.Time     // latest deadline of any write, if set
+
+	first [1]byte // what wait read, if ahead
+	ahead bool
 }
 
 // past is a deadline that has gone by.
@@ -72,6 +75,11 @@ func (w *wire) setRead(block time.Duration, until time.Time) {
 // Read implements io.Reader.
 func (w *wire) Read(p []byte) (int, error) {
 	w.mu.Lock()
+	if w.ahead && len(p) > 0 {
+		p[0], w.ahead = w.first[0], false
+		w.mu.Unlock()
+		return 1, nil
+	}
 	if w.block > 0 && !w.cut {
 		t := w.time().Add(w.block)
 		if w.until.Before(t) {
@@ -81,6 +89,19 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.mu.Unlock()
 	return w.conn.Read(p)
+}
+
+// wait reads until there is an octet, which the next Read returns. It needs no
+// buffer.
+func (w *wire) wait() error {
+	n, err := w.Read(w.first[:])
+	if n == 0 {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ahead = true
+	return nil
 }
 
 // limitWrites bounds all writes together until it is called again, 0 by nothing:
