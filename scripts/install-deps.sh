@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(postgresql chromium postfix opendkim opendkim-tools swaks openssl git curl jq ca-certificates make)
+packages=(postgresql chromium postfix opendkim opendkim-tools rspamd spamassassin spamd swaks openssl git curl jq ca-certificates make)
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
