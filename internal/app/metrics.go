@@ -54,6 +54,7 @@ func (a *App) registerMetrics() {
 	count("postroad_webhook_attempts_total", "Webhook requests made", func() int64 { return a.webhooks.Stats().Attempts })
 	count("postroad_webhook_failed_total", "Webhook calls given up", func() int64 { return a.webhooks.Stats().Failed })
 	gauge("postroad_webhook_in_flight", "Webhook requests being made", func() int64 { return a.webhooks.Stats().InFlight })
+	a.countSpam(count)
 	a.registry.MustRegister(s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 

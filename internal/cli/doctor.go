@@ -134,6 +134,9 @@ func (p *probe) steps() []step {
 	for _, r := range p.relays() {
 		list = append(list, step{"relay " + r, "Relay " + r + " answers", func(ctx context.Context) finding { return p.checkRelay(ctx, r) }})
 	}
+	if p.cfg.SpamFilter.Network != "" {
+		list = append(list, step{"spam-filter", "Spam filter answers", p.checkSpamFilter})
+	}
 	return append(list, []step{
 		{"hostname", "Host name fit for HELO", p.checkHostname},
 		{"ptr", "Reverse DNS (PTR)", p.checkPTR},
