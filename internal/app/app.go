@@ -43,6 +43,7 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/core/schema"
 	"postroad/internal/core/shape"
+	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
@@ -104,6 +105,7 @@ type App struct {
 	queue    *queue.Queue
 	messages *message.Service
 	engine   *deliver.Engine
+	spam     *spam.Filter // nil: none
 
 	signing  signing
 	registry *prometheus.Registry
@@ -217,6 +219,9 @@ func (a *App) makeServices(ctx context.Context) error {
 		return err
 	}
 	a.suppress = suppress.New(a.db, source, a.log)
+	if a.spam, err = SpamFilter(a.cfg, a.clock, a.log); err != nil {
+		return err
+	}
 	client := netx.NewClient(netx.Config{AllowPrivate: a.cfg.AllowPrivateURLs, Timeout: 15 * time.Second, UserAgent: "Postroad/" + a.opt.Version})
 	if a.webhooks, err = webhook.New(ctx, a.db, source, a.log, client, a.accounts, a.webhookDomain, webhook.Options{
 		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs}); err != nil {

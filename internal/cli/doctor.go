@@ -141,6 +141,9 @@ func (p *probe) steps() []step {
 	if p.cfg.HTTPS != "" {
 		list = append(list, step{"listener https " + string(p.cfg.HTTPS), "Listener https " + string(p.cfg.HTTPS), p.checkHTTPS})
 	}
+	if p.cfg.SpamFilter.Network != "" {
+		list = append(list, step{"spam-filter", "Spam filter answers", p.checkSpamFilter})
+	}
 	return append(list, []step{
 		{"certificate", "Certificate", p.checkCertificate},
 		{"hostname", "Host name fit for HELO", p.checkHostname},

@@ -68,6 +68,12 @@ type Config struct {
 	LaneSessions    int      `name:"lane_sessions" arg:"N" default:"64" min:"1" max:"10000" doc:"Sessions of a destination at most, where nothing better is known of its provider."`
 	MaxMessage      Size     `name:"max_message" arg:"SIZE" default:"25MB" min:"1024" max:"50331648" doc:"Largest message accepted, at most 48 MB; 1 MB is 1,048,576 bytes."`
 
+	SpamFilter         SpamFilter    `name:"spam_filter" arg:"URL" default:"off" doc:"Server that scores inbound mail: rspamd://HOST:PORT, spamd://HOST:PORT or spamd:///PATH of a socket (SpamAssassin); what follows is a setting of each domain."`
+	SpamFilterPassword Secret        `name:"spam_filter_password" arg:"PASSWORD" secret:"true" doc:"Password of rspamd, if it wants one."`
+	SpamFilterTimeout  time.Duration `name:"spam_filter_timeout" arg:"DURATION" default:"10s" min:"100000000" max:"300000000000" doc:"How long a message waits for the spam filter; then it passes unchecked, marked as such."`
+	SpamFilterBytes    Size          `name:"spam_filter_bytes" arg:"SIZE" default:"512KB" min:"1024" max:"50331648" doc:"How much of a message the spam filter gets; of a larger one the head."`
+	SpamFilterSessions int           `name:"spam_filter_sessions" arg:"N" default:"8" min:"1" max:"10000" doc:"Checks at the same time, no more than the spam filter has processes for."`
+
 	MemoryLimit Size `name:"memory_limit" arg:"SIZE" shown:"the container's limit, else 75 % of the machine's memory" min:"67108864" doc:"Memory the program may take: above 90 % of it new mail is refused for the time being, below 80 % taken again."`
 	QueueLimit  int  `name:"queue_limit" arg:"N" default:"10000000" min:"1" doc:"Number of unfinished deliveries at which new mail is refused for the time being; it is taken again below 90 % of it."`
 

@@ -163,6 +163,8 @@ func (o option) parse(text string) (any, error) {
 		return d, errors.Join(err, o.within(int64(d), err))
 	case reflect.TypeFor[Schedule]():
 		return parseSchedule(text)
+	case reflect.TypeFor[SpamFilter]():
+		return ParseSpamFilter(text)
 	}
 	switch o.kind.Kind() {
 	case reflect.Bool:

@@ -105,6 +105,9 @@ func (e *Engine) bare(ctx context.Context, entries []entry) bool {
 // sealed makes and encodes the events of an outcome. What cannot be encoded is
 // left out: the delivery matters more.
 func (e *Engine) sealed(msg *message.Message, o *outcome) (out []*event.Event) {
+	if message.ArchiveCopy(o.d.Vars) {
+		return nil
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			e.Logger.Error("panic in an event", "message", msg.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

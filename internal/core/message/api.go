@@ -31,7 +31,7 @@ const sendDoc = `Options (o:, h:, v:, t:) are limited to 16 kB together, the mes
 
 The header Idempotency-Key makes a repeated request return the first answer without sending again, for 24 hours.`
 
-const mimeDoc = `The body is multipart/form-data. The o:, h:, v: and t: options are those of the other endpoint.`
+const mimeDoc = `The body is multipart/form-data. The o:, h:, v: and t: options are those of the other endpoint; X-Mailgun-* fields of the message do the same and go before them. A multipart/mailgun-variables holds the message and its recipient variables.`
 
 type sendIn struct {
 	Domain      string  `path:"domain" doc:"sending domain"`
@@ -75,8 +75,8 @@ type sendFields struct {
 	TrackingPixelTop string   `form:"o:tracking-pixel-location-top" doc:"yes, no or htmlonly; stored"`
 	SendingIP        string   `form:"o:sending-ip" doc:"address to send from, if the server has it"`
 	SendingIPPool    string   `form:"o:sending-ip-pool" doc:"pool of addresses to send from, if the server has it"`
-	ArchiveTo        string   `form:"o:archive-to" doc:"URL that gets a copy; stored"`
-	SuppressHeaders  string   `form:"o:suppress-headers" doc:"X-Mailgun-* headers to leave out, comma-separated, or all"`
+	ArchiveTo        string   `form:"o:archive-to" doc:"address that gets a copy, or URL; repeatable, up to 10"`
+	SuppressHeaders  string   `form:"o:suppress-headers" doc:"X-Mailgun-* headers to leave out, comma-separated or repeated, or all"`
 }
 
 type mimeIn struct {

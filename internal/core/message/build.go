@@ -96,6 +96,9 @@ func (d *draft) headerFields(r *form) ([]mime.Field, error) {
 		out = append(out, f)
 	}
 	for _, f := range d.custom {
+		if d.suppresses(f.Name) {
+			continue
+		}
 		switch strings.ToLower(f.Name) {
 		case "subject":
 			subject = f.Value

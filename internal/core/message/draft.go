@@ -26,8 +26,10 @@ type draft struct {
 
 	from        addr.Address
 	to, cc, bcc []addr.Address
-	rcptVars    map[string]json.RawMessage // by canonical address; nil: no batch
-	unknown     []string                   // option names nobody knows
+	rcptVars    map[string]json.RawMessage // of parameter and header, by canonical address
+	boxed       boxed
+	toField     string   // To of a batch with placeholders
+	unknown     []string // option names nobody knows
 }
 
 func newDraft(d *domain.Domain, now time.Time, method string) *draft {
@@ -95,8 +97,14 @@ func (d *draft) envelope() error {
 	return nil
 }
 
-// options applies o:, t:, v: and h: parameters and the template.
+// options applies the variables of a batch, o:, t:, v: and h: parameters and the
+// template.
 func (d *draft) options(r *form) error {
+	if v, ok := r.get("recipient-variables"); ok && strings.TrimSpace(v) != "" {
+		if err := d.batch(v, "'recipient-variables' parameter is not a valid JSON"); err != nil {
+			return err
+		}
+	}
 	for _, p := range r.fields {
 		kind, name, ok := strings.Cut(p.name, ":")
 		if !ok || len(kind) != 1 {
@@ -117,9 +125,8 @@ func (d *draft) options(r *form) error {
 			return err
 		}
 	}
-	d.sub.Meta.Options.Template, _ = r.get("template")
-	if v, ok := r.get("recipient-variables"); ok && strings.TrimSpace(v) != "" {
-		return d.batch(v, "'recipient-variables' parameter is not a valid JSON")
+	if o := &d.sub.Meta.Options; o.Template == "" {
+		o.Template, _ = r.get("template")
 	}
 	return nil
 }
@@ -171,6 +178,11 @@ func (d *draft) header(name, value string) error {
 		return d.batch(value, "'X-Mailgun-Recipient-Variables' header is not a valid JSON")
 	case "x-mailgun-template-variables":
 		return d.templateOption("variables", value)
+	case "x-mailgun-template-version":
+		return d.templateOption("version", value)
+	case "x-mailgun-template-name":
+		d.sub.Meta.Options.Template = strings.TrimSpace(value)
+		return nil
 	case "message-id":
 		return d.messageID(value)
 	case "bcc", "mime-version", "content-type", "content-transfer-encoding", "return-path", "received", "dkim-signature":
@@ -213,7 +225,8 @@ func (d *draft) messageID(v string) error {
 	return nil
 }
 
-// batch reads recipient variables: an object per address.
+// batch reads recipient variables: an object per address, whose members go
+// before those read earlier.
 func (d *draft) batch(text, public string) error {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &m); err != nil || m == nil {
@@ -227,7 +240,8 @@ func (d *draft) batch(text, public string) error {
 		if err := json.Unmarshal(vars, &probe); err != nil {
 			return errs.New(errs.Invalid, "%s", public).WithHint("the value for %q is not an object", shorten(address, 80))
 		}
-		d.rcptVars[addr.Canonical(address)] = compactJSON(vars)
+		key := addr.Canonical(address)
+		d.rcptVars[key] = merged(d.rcptVars[key], compactJSON(vars))
 	}
 	d.sub.Meta.Batch = true
 	return nil
@@ -243,13 +257,14 @@ func compactJSON(raw json.RawMessage) json.RawMessage {
 
 // personal gives each to-recipient of a batch its variables.
 func (d *draft) personal() {
-	if d.rcptVars == nil {
+	if !d.sub.Meta.Batch {
 		return
 	}
 	for i := range d.sub.Recipients {
 		r := &d.sub.Recipients[i]
 		if !r.Copy {
-			r.Vars = d.rcptVars[addr.Canonical(r.Address)]
+			r.Vars = d.varsOf(r.Address)
+			r.Header = d.addressed(r)
 		}
 	}
 	d.sub.Meta.Vars = keptVars(d.sub.Recipients)
@@ -302,6 +317,13 @@ func (d *draft) ownHeaders() []mime.Field {
 		}
 	}
 	return keep
+}
+
+// suppresses reports whether a field of the sender's is one of Mailgun's that is
+// to be left out.
+func (d *draft) suppresses(name string) bool {
+	list := d.sub.Meta.Options.SuppressHeaders
+	return list != "" && ours(name) && suppressed(list, name)
 }
 
 // suppressed reports whether a comma list of header names, or the word all,

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bytes"
 	"strings"
 	"time"
 
@@ -48,17 +47,18 @@ func fromSMTP(raw []byte, rcpts []addr.Address, dom *domain.Domain, now time.Tim
 // content reads options from the header of a complete message and makes the
 // MIME that is stored: own headers removed or added, the rest untouched.
 func (d *draft) content(raw []byte) error {
-	raw = mime.NormalizeCRLF(raw)
-	if bytes.IndexByte(raw, 0) >= 0 {
-		return errs.New(errs.Invalid, "the message contains a NUL byte")
-	}
-	fields, _, err := mime.ScanHeader(raw)
+	raw, fields, variables, err := d.open(raw)
 	if err != nil {
-		return errs.Wrap(errs.Invalid, err, "the message header could not be read")
+		return err
 	}
 	// v: and X-Mailgun-Variables, o: and X-Mailgun-*: headers come second and win.
 	for _, f := range fields {
 		if err := d.mimeHeader(f); err != nil {
+			return err
+		}
+	}
+	if variables != nil {
+		if err := d.box(variables); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func (d *draft) content(raw []byte) error {
 	given := d.sub.MessageID
 	add := append(d.missing(fields), d.custom...)
 	pieces, err := mime.EditHeader(raw, func(f mime.RawField) bool {
-		return dropped(strings.ToLower(string(f.Name))) || d.overridden(string(f.Name)) ||
+		return dropped(strings.ToLower(string(f.Name))) || d.overridden(string(f.Name)) || d.suppresses(string(f.Name)) ||
 			d.sub.Meta.Batch && f.Is("To") || f.Is("Message-Id") && given == ""
 	}, nil, append(add, d.ownHeaders()...))
 	if err != nil {
@@ -87,7 +87,7 @@ func (d *draft) content(raw []byte) error {
 // or instructions to us.
 func dropped(name string) bool {
 	switch name {
-	case "bcc", "return-path", "x-mailgun-recipient-variables", "x-mailgun-variables", "x-mailgun-sid",
+	case "bcc", "resent-bcc", "return-path", "x-mailgun-recipient-variables", "x-mailgun-variables", "x-mailgun-sid",
 		"x-mailgun-template-name", "x-mailgun-template-version", "x-mailgun-template-variables":
 		return true
 	}
@@ -129,7 +129,11 @@ func (d *draft) mimeAddresses(fields mime.Fields) error {
 		return errs.New(errs.Invalid, "from parameter is not a valid address. please check documentation").WithHint("the message has no usable From header field")
 	}
 	d.from = list[0]
-	d.sub.Meta.To = shorten(fields.Get("To"), 1000)
+	to := fields.Get("To")
+	d.sub.Meta.To = shorten(to, 1000)
+	if d.sub.Meta.Batch && len(to) <= 998 && mime.HasPlaceholder(to) {
+		d.toField = to
+	}
 	d.sub.Meta.Subject = fields.Get("Subject")
 	return nil
 }

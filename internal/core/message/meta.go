@@ -72,7 +72,7 @@ type Options struct {
 	SkipVerification    *bool    `json:"skip-verification,omitempty"`
 	SendingIP           string   `json:"sending-ip,omitempty"`
 	SendingIPPool       string   `json:"sending-ip-pool,omitempty"`
-	ArchiveTo           string   `json:"archive-to,omitempty"`
+	ArchiveTo           string   `json:"archive-to,omitempty"` // addresses and URLs, separated by blanks
 	SuppressHeaders     string   `json:"suppress-headers,omitempty"`
 	NativeSend          string   `json:"native-send,omitempty"`
 	Template            string   `json:"template,omitempty"`
@@ -107,6 +107,8 @@ type Vars struct {
 	To     string          `json:"to"`     // header form
 	Target string          `json:"target"` // mailbox the variables belong to
 	Vars   json.RawMessage `json:"v,omitempty"`
+	// Archive: a copy for nobody, in which no placeholder is replaced.
+	Archive bool `json:"archive,omitempty"`
 }
 
 // Delivery is the part of an event all deliveries of the message share.
@@ -164,6 +166,9 @@ func (v *Vars) Lookup() (func(name string) (string, bool), error) {
 	seen := map[string]string{} // decoded, as a text may have one in many places
 	name := displayName(v.To)
 	first, rest, _ := strings.Cut(name, " ")
+	if v.Archive {
+		return func(string) (string, bool) { return "", false }, nil
+	}
 	return func(key string) (string, bool) {
 		switch key {
 		case "recipient", "recipient_email":

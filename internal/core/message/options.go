@@ -102,9 +102,9 @@ func (o *Options) set(name, value string, b bounds) (known bool, err error) {
 	case "sending-ip-pool":
 		o.SendingIPPool = value
 	case "archive-to":
-		o.ArchiveTo = value
+		o.ArchiveTo, err = archiveTo(o.ArchiveTo, value)
 	case "suppress-headers":
-		o.SuppressHeaders = value
+		o.SuppressHeaders, err = suppressHeaders(o.SuppressHeaders, value)
 	case "native-send":
 		o.NativeSend = value
 	default:
@@ -135,6 +135,20 @@ func (o *Options) addTag(v string) {
 		}
 	}
 	o.Tags = append(o.Tags, v)
+}
+
+// suppressHeaders adds the names in value to those known before.
+func suppressHeaders(before, value string) (string, error) {
+	if before != "" && value != "" {
+		value = before + "," + value
+	}
+	if value == "" {
+		value = before
+	}
+	if len(value) > 4096 {
+		return "", errs.New(errs.Invalid, "invalid value of 'o:suppress-headers': at most 4,096 bytes")
+	}
+	return value, nil
 }
 
 // yesNo reads a boolean. Mailgun: yes, no, true and false are all taken.

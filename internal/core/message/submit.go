@@ -30,8 +30,9 @@ import (
 const (
 	MaxRecipients = 1000
 	MaxOptions    = 16 << 10
-	MaxFiles      = 1000   // attachments and inline files
-	MaxDeliveries = 10_000 // copies one request makes: a batch multiplies to with cc and bcc
+	MaxFiles      = 1000      // attachments and inline files
+	MaxDeliveries = 10_000    // copies one request makes: a batch multiplies to with cc and bcc
+	maxVarsBytes  = 100 << 20 // of recipient variables in all copies
 	idemFor       = 24 * time.Hour
 )
 
@@ -52,6 +53,7 @@ type Config struct {
 	Dev       bool          // domains are made on first use
 	MaxMemory int64         // bytes of messages being received at the same time; 0 means 512 MB
 	Refuse    func() error  // says why no mail is taken now, nil when it is; may be nil
+	URLs      bool          // whoever works the queue delivers to http and https URLs as well
 }
 
 // Service takes in and keeps messages.
@@ -126,6 +128,7 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 	if err != nil {
 		return nil, false, err
 	}
+	list = append(list, s.archived(m, list)...)
 	row, err := encode(m)
 	if err != nil {
 		return nil, false, err
@@ -161,8 +164,9 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 // check refuses what would be too much, and a domain that was deleted while the
 // message was on its way in.
 func (s *Service) check(ctx context.Context, sub *Submission) error {
-	copies, to := 0, 0
+	copies, to, size := 0, 0, 0
 	for _, r := range sub.Recipients {
+		size += len(r.Vars)
 		if r.Copy {
 			copies++
 		} else {
@@ -171,6 +175,9 @@ func (s *Service) check(ctx context.Context, sub *Submission) error {
 	}
 	if sub.Meta.Batch && to*(1+copies) > MaxDeliveries {
 		return errs.New(errs.Invalid, "Too many recipients: with cc and bcc this batch makes %d messages, max is %d", to*(1+copies), MaxDeliveries)
+	}
+	if size*(1+copies) > maxVarsBytes {
+		return errs.New(errs.Invalid, "Too many recipients: recipient variables and cc and bcc make more than %d MB", maxVarsBytes>>20)
 	}
 	_, err := s.Domains.ByID(ctx, sub.Domain.ID)
 	if errs.Is(err, errs.NotFound) {
