@@ -8,6 +8,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
@@ -26,6 +27,7 @@ type Parts struct {
 	Webhooks *webhook.Service
 	Queue    *queue.Queue
 	Messages *message.Service
+	Lists    *list.Service
 	Engine   *deliver.Engine
 	Shape    *shape.Service
 	Peers    *peer.Service
@@ -37,7 +39,7 @@ type Parts struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	return Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks,
-		Queue: a.queue, Messages: a.messages, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), SMTP: addrOf(a.smtpLn)}
 }
 

@@ -41,6 +41,7 @@ const (
 	Webhooks     Group = "webhooks"
 	Suppressions Group = "suppressions"
 	Allowlist    Group = "allowlist"
+	Lists        Group = "lists"
 	Account      Group = "account"
 	Status       Group = "status"
 

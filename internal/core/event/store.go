@@ -138,6 +138,10 @@ func (s *Service) DropBefore(ctx context.Context, t time.Time) (int, error) {
 	return n, err
 }
 
+// maxOfMessage bounds the events of one message that are shown: a post to a
+// mailing list has any number.
+const maxOfMessage = 40_000
+
 // OfMessage returns the events of a stored message, oldest first.
 func (s *Service) OfMessage(ctx context.Context, messageID int64) ([]*Event, error) {
 	var out []*Event
@@ -151,7 +155,7 @@ func (s *Service) OfMessage(ctx context.Context, messageID int64) ([]*Event, err
 			if d < first {
 				continue
 			}
-			if err := s.scan(tx, &out, "SELECT id, domain_id, message, doc, detail FROM "+d.table()+" WHERE message = ? ORDER BY id", messageID); err != nil {
+			if err := s.scan(tx, &out, "SELECT id, domain_id, message, doc, detail FROM "+d.table()+" WHERE message = ? ORDER BY id LIMIT ?", messageID, maxOfMessage-len(out)); err != nil {
 				return err
 			}
 		}

@@ -72,9 +72,11 @@ func (s *Service) View(ctx context.Context, m *Message) (*View, error) {
 // Views is View for a list, without the conversations, in a fixed number of
 // queries.
 func (s *Service) Views(ctx context.Context, list []*Message) ([]*View, error) {
-	ids := make([]int64, len(list))
-	for i, m := range list {
-		ids[i] = m.ID
+	ids := make([]int64, 0, len(list))
+	for _, m := range list {
+		if m.Meta.List == nil { // its members' events may be very many
+			ids = append(ids, m.ID)
+		}
 	}
 	var waiting map[int64][]*queue.Delivery
 	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
@@ -124,7 +126,7 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	for i := range v.Recipients {
 		// Without events nothing is known: they are kept for less long than some
 		// messages.
-		if r := &v.Recipients[i]; r.Status == StatusAccepted && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
+		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
 	}
