@@ -67,7 +67,11 @@ type listOut struct {
 func (o *listOut) Respond() op.Response { return pretty(*o) }
 
 func (s *Service) create(ctx context.Context, in *createIn) (*listOut, error) {
-	l, err := s.Create(ctx, Change{Address: &in.Address, Name: &in.Name, Description: &in.Description, Access: &in.AccessLevel, Reply: &in.ReplyPreference})
+	c := Change{Address: &in.Address, Description: &in.Description, Access: &in.AccessLevel, Reply: &in.ReplyPreference}
+	if in.Name != "" {
+		c.Name = &in.Name
+	}
+	l, err := s.Create(ctx, c)
 	if err != nil {
 		return nil, err
 	}
