@@ -154,7 +154,7 @@ func TestUploadSurvives(t *testing.T) {
 		stop := run(t, w.RunUploads)
 		until(t, "the upload", func() bool { return w.count(t, "SELECT COUNT(*) FROM list_upload") == 0 })
 		stop()
-		found, err := w.Events.OfMessage(w.ctx, 0)
+		found, err := w.Events.OfMessage(w.ctx, 0, 10_000)
 		check(t, err)
 		kinds, members := map[event.Type]int{}, map[string]bool{}
 		for _, e := range found {
