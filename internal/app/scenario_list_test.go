@@ -3,9 +3,11 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/smtp"
 	"net/url"
 	"regexp"
 	"strings"
@@ -271,6 +273,35 @@ func (s *stage) leave(t *testing.T, path string) {
 		{name: "removed", method: "DELETE", path: devs + "/members/ann@example.net"},
 		{name: "of nobody", as: "nobody", path: path, status: 404},
 	})
+}
+
+// A post by authenticated SMTP, here in dev mode, is one like any other.
+func TestScenarioListSMTP(t *testing.T) {
+	s := newStage(t, config.Dev)
+	s.crew(t, "readonly", "list")
+	c, err := smtp.Dial(s.SMTP.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	body, err := io.WriteCloser(nil), errors.Join(c.Mail("me@example.com"), c.Rcpt("devs@example.com"), c.Rcpt("eve@example.net"))
+	if err == nil {
+		body, err = c.Data()
+	}
+	if err == nil {
+		_, err = io.WriteString(body, "From: me@example.com\r\nTo: devs@example.com\r\nSubject: s\r\nMessage-Id: <one@example.com>\r\n\r\nb\r\n")
+		err = errors.Join(err, body.Close(), c.Quit())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"ann@example.net", "bob@example.net", "eve@example.net"} {
+		d := s.Outcome("<one@example.com>", to, 1)
+		if viaList := d.MailingList != nil; d.Event != event.Delivered || viaList == (to == "eve@example.net") {
+			t.Errorf("%s: %s, %+v", to, d.Event, d.MailingList)
+		}
+	}
+	s.check(t, probe{path: "/v3/example.com/events?pretty=no&event=accepted&recipient=devs@example.com", want: `{"items":[{"event":"accepted",**"method":"smtp",**"is-authenticated":true,**`})
 }
 
 func TestScenarioListRefuses(t *testing.T) {

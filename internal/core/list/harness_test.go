@@ -31,6 +31,7 @@ type world struct {
 	dom      *domain.Domain
 	account  string
 	ctx      context.Context // carries the administrator
+	options  message.Options // of what send posts
 	onEvent  func(*event.Event)
 	members  func(context.Context, message.Page) (message.Members, error)
 }
@@ -126,7 +127,7 @@ func (w *world) create(t testing.TB, address string, n int) *List {
 func (w *world) send(t testing.TB, to ...string) *message.Message {
 	t.Helper()
 	sub := &message.Submission{Domain: w.dom, MessageID: "id@ex.com", MIME: []byte("From: a@ex.com\r\nTo: l@ex.com\r\nSubject: s\r\n\r\nHello %recipient_email%\r\n")}
-	sub.Meta.Method, sub.Meta.Recipients = "http", to
+	sub.Meta.Method, sub.Meta.Recipients, sub.Meta.Options = "http", to, w.options
 	for _, a := range to {
 		sub.Recipients = append(sub.Recipients, message.Recipient{Address: a, Header: a})
 	}

@@ -216,6 +216,29 @@ func TestPostWaitsAndEnds(t *testing.T) {
 	})
 }
 
+// A post for later goes to those who are members then.
+func TestPostForLater(t *testing.T) {
+	c := clock.NewFake(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC))
+	w := newWorld(t, coretest.SQLite(t, c))
+	w.create(t, "l@ex.com", 2)
+	w.options.DeliveryTime = c.Now().Add(time.Hour).UnixMicro()
+	w.send(t, "l@ex.com")
+	stop := run(t, w.Messages.RunExpansion)
+	no := false
+	_, err := w.changeMember(w.ctx, "l@ex.com", "m000000@d0.example", candidate{subscribed: &no})
+	check(t, err)
+	c.Advance(59 * time.Minute)
+	if n := w.count(t, "SELECT COUNT(*) FROM delivery"); n != 0 {
+		t.Errorf("%d deliveries before the time", n)
+	}
+	c.Advance(2 * time.Minute)
+	until(t, "the members", func() bool { return w.count(t, "SELECT COUNT(*) FROM expansion") == 0 })
+	stop()
+	if got := w.recipients(t); len(got) != 1 || got["m000001@d1.example"] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
 // A list that is deleted, or whose domain is, leaves nothing behind.
 func TestDelete(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world) {
