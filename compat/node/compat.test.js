@@ -194,3 +194,34 @@ test('what is refused', async () => {
   const message = { from: 'ann@example.com', to: 'js-bob@example.net', subject: 's' };
   await assert.rejects(mg.messages.create(domain, { ...message, to: 'not an address', text: 't' }), refused(400));
 });
+
+test('mailing lists', async () => {
+  const address = `js-${mode}@${domain}`;
+  const made = await mg.lists.create({ address, name: 'JS', access_level: 'everyone', reply_preference: 'sender' });
+  assert.equal(made.address, address);
+  assert.equal(made.access_level, 'everyone');
+  assert.equal((await mg.lists.get(address)).name, 'JS');
+  assert.equal((await mg.lists.update(address, { description: 'changed' })).description, 'changed');
+  assert.ok((await mg.lists.list({ limit: 1 })).items.length === 1);
+  const ann = await mg.lists.members.createMember(address, { address: 'js-ann@example.net', name: 'Ann', vars: { age: 26 }, subscribed: true, upsert: 'yes' });
+  assert.deepEqual(ann.vars, { age: 26 });
+  assert.equal(ann.subscribed, true);
+  const updated = await mg.lists.members.createMembers(address, {
+    members: [{ address: 'js-b@example.net', name: 'B', vars: JSON.stringify({ n: 1 }), subscribed: false }, { address: 'js-c@example.net', subscribed: true }],
+    upsert: 'no',
+  });
+  assert.equal(updated.list.members_count, 3);
+  const first = await mg.lists.members.listMembers(address, { limit: 2 });
+  assert.deepEqual(first.items.map((item) => item.address), ['js-ann@example.net', 'js-b@example.net']);
+  const second = await mg.lists.members.listMembers(address, { page: first.pages.next.page, limit: 2 });
+  assert.deepEqual(second.items.map((item) => item.address), ['js-c@example.net']);
+  assert.equal((await mg.lists.members.getMember(address, 'js-b@example.net')).subscribed, false);
+  assert.equal((await mg.lists.members.updateMember(address, 'js-c@example.net', { subscribed: false })).subscribed, false);
+  const id = await send({ from: 'ann@example.com', to: address, subject: 'To %recipient_name%', text: 'age %recipient.age%' });
+  const delivered = await event('delivered', id, 'js-ann@example.net');
+  assert.equal(delivered.message.headers.subject, 'To Ann');
+  assert.equal(delivered['mailing-list'].address, address);
+  await mg.lists.members.destroyMember(address, 'js-c@example.net');
+  await mg.lists.destroy(address);
+  await assert.rejects(mg.lists.get(address), refused(404));
+});

@@ -37,6 +37,7 @@ import (
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
 	"postroad/internal/core/ippool"
+	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
@@ -104,6 +105,7 @@ type App struct {
 	router   *deliver.Router
 	queue    *queue.Queue
 	messages *message.Service
+	lists    *list.Service
 	engine   *deliver.Engine
 	spam     *spam.Filter // nil: none
 
@@ -234,6 +236,10 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	if err := a.makeQueue(ctx, source); err != nil {
 		return err
+	}
+	if a.lists, err = list.New(ctx, list.Config{DB: a.db, IDs: source, Logger: a.log, Events: a.events, Messages: a.messages, Domains: a.domains,
+		Owned: a.ownDomain, BaseURL: a.apiBase(), Secret: master}); err != nil {
+		return fmt.Errorf("mailing lists: %w", err)
 	}
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)

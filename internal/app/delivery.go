@@ -49,7 +49,11 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source) (err error) {
 	a.shape.OnChange(a.queue.Changed)
 	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
 		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(),
-		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving()})
+		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(),
+		Divert: func(ctx context.Context, sub *message.Submission) ([]*message.Submission, error) {
+			return a.lists.Divert(ctx, sub)
+		},
+		Members: func(ctx context.Context, q message.Page) (message.Members, error) { return a.lists.Members(ctx, q) }})
 	a.engine = deliver.New(deliver.Config{DB: a.db, Queue: a.queue, Events: a.events, Messages: a.messages, Domains: a.domains,
 		Suppress: a.suppress, Resolver: a.resolver, Logger: a.log, Hostname: a.cfg.Hostname, Retry: a.cfg.Retry, Router: a.router, Peer: a.peers, Shape: a.shape, Trace: &a.trace,
 		PlainRelay: a.cfg.RelayWithoutTLS, Capture: a.dev(),

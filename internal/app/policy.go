@@ -56,7 +56,10 @@ func (a *App) domainDeleted(tx *db.Tx, d *domain.Domain) error {
 	if err := a.accounts.RevokeDomain(tx, d.Name); err != nil {
 		return err
 	}
-	_, err := a.queue.CancelDomain(tx, d.ID)
+	if err := a.lists.DeleteDomain(tx, d); err != nil {
+		return err
+	}
+	_, err := a.messages.CancelDomain(tx, d.ID)
 	return err
 }
 

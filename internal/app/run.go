@@ -41,6 +41,8 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("queue", func() error { return a.queue.Run(work, sessions, a.engine.Work) })
 	workers.run("watchdog", func() error { return a.engine.Run(work) })
 	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
+	workers.run("posts to lists", func() error { return a.messages.RunExpansion(work) })
+	workers.run("list uploads", func() error { return a.lists.RunUploads(work) })
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
 	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })

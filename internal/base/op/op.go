@@ -42,6 +42,7 @@ const (
 	Suppressions Group = "suppressions"
 	Allowlist    Group = "allowlist"
 	Routes       Group = "routes"
+	Lists        Group = "lists"
 	Account      Group = "account"
 	Status       Group = "status"
 

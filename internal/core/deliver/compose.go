@@ -20,7 +20,7 @@ func (e *Engine) compose(j *job) error {
 	}
 	pieces := smtp.Message{raw}
 	if j.msg.Meta.Batch {
-		if pieces, err = e.personalise(j.msg.ID, raw, j.list[0].d.Vars, j.list[0].d.Recipient); err != nil {
+		if pieces, err = e.personalise(j.msg, raw, j.list[0].d.Vars, j.list[0].d.Recipient); err != nil {
 			return err
 		}
 	}
@@ -44,21 +44,21 @@ const maxCompiled = 256 << 10
 
 // personalise makes one recipient's copy of a batch from its body, compiled once
 // for all of them.
-func (e *Engine) personalise(id int64, raw []byte, vars, recipient string) (smtp.Message, error) {
+func (e *Engine) personalise(m *message.Message, raw []byte, vars, recipient string) (smtp.Message, error) {
 	v, err := message.ParseVars(vars, recipient)
 	if err != nil {
 		return nil, err
 	}
-	t, ok := e.templates.Get(id)
+	t, ok := e.templates.Get(m.ID)
 	if !ok {
 		if t, err = mime.CompileTemplate(raw); err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
 		if len(raw) <= maxCompiled {
-			e.templates.Put(id, t)
+			e.templates.Put(m.ID, t)
 		}
 	}
-	return message.Personalise(t, raw, v)
+	return m.Personalise(t, raw, v)
 }
 
 // sign returns the signature fields. A message to several recipients is signed

@@ -62,6 +62,9 @@ func (w *writer) doc(d *Doc) {
 	jsonw.Rare(&w.Writer, "batch", d.Batch)
 	jsonw.Rare(&w.Writer, "template", d.Template)
 	jsonw.Rare(&w.Writer, "mailing-list", d.MailingList)
+	if d.Upload != nil {
+		w.upload(d.Upload)
+	}
 	w.Optional("recipient", d.Recipient)
 	w.Optional("recipient-domain", d.RecipientDom)
 	w.Optional("recipient-provider", d.Provider)
@@ -78,6 +81,18 @@ func (w *writer) doc(d *Doc) {
 		w.Any(d.UserVariables)
 	}
 	w.End()
+}
+
+func (w *writer) upload(u *Upload) {
+	jsonw.Rare(&w.Writer, "member", u.Member)
+	w.Optional("task-id", u.TaskID)
+	w.Optional("format", u.Format)
+	w.Optional("member-description", u.MemberDescription)
+	jsonw.Rare(&w.Writer, "error", u.Error)
+	jsonw.Rare(&w.Writer, "subscribed", u.Subscribed)
+	jsonw.Rare(&w.Writer, "is-upsert", u.IsUpsert)
+	jsonw.Rare(&w.Writer, "upserted-count", u.UpsertedCount)
+	jsonw.Rare(&w.Writer, "failed-count", u.FailedCount)
 }
 
 func (w *writer) status(s *DeliveryStatus) {

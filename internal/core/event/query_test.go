@@ -245,7 +245,7 @@ func TestPartitions(t *testing.T) {
 		second := put(t, s, 1, Delivered, "a@x.org")
 		c.Advance(24 * time.Hour)
 		third := put(t, s, 1, Opened, "a@x.org")
-		list, err := s.OfMessage(t.Context(), 77)
+		list, err := s.OfMessage(t.Context(), 77, 10_000)
 		must(t, err)
 		if len(list) != 3 || list[0].ID != first || list[2].Doc.Event != Opened {
 			t.Fatalf("%+v", list)
@@ -346,7 +346,7 @@ func TestAppend(t *testing.T) {
 		if _, open := <-live; open {
 			t.Error("channel is still open")
 		}
-		list, err := s.OfMessage(t.Context(), 5)
+		list, err := s.OfMessage(t.Context(), 5, 10_000)
 		must(t, err)
 		got := list[0]
 		if got.Detail != "220 hello" || got.Doc.LogLevel != "warn" || got.Doc.RecipientDom != "X.org" || len(got.Doc.ID) != 22 ||
@@ -357,7 +357,7 @@ func TestAppend(t *testing.T) {
 		if err := s.Append(t.Context(), &Event{DomainID: 1, MessageID: 5, Doc: Doc{Event: Failed}}); err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("%v", err)
 		}
-		if list, err := s.OfMessage(t.Context(), 5); err != nil || len(list) != 1 {
+		if list, err := s.OfMessage(t.Context(), 5, 10_000); err != nil || len(list) != 1 {
 			t.Errorf("%d events, %v", len(list), err)
 		}
 	})

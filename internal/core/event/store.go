@@ -138,8 +138,8 @@ func (s *Service) DropBefore(ctx context.Context, t time.Time) (int, error) {
 	return n, err
 }
 
-// OfMessage returns the events of a stored message, oldest first.
-func (s *Service) OfMessage(ctx context.Context, messageID int64) ([]*Event, error) {
+// OfMessage returns up to limit events of a stored message, oldest first.
+func (s *Service) OfMessage(ctx context.Context, messageID int64, limit int) ([]*Event, error) {
 	var out []*Event
 	err := s.db.Read(ctx, func(tx *db.Tx) error {
 		list, err := partitions(tx)
@@ -151,7 +151,7 @@ func (s *Service) OfMessage(ctx context.Context, messageID int64) ([]*Event, err
 			if d < first {
 				continue
 			}
-			if err := s.scan(tx, &out, "SELECT id, domain_id, message, doc, detail FROM "+d.table()+" WHERE message = ? ORDER BY id", messageID); err != nil {
+			if err := s.scan(tx, &out, "SELECT id, domain_id, message, doc, detail FROM "+d.table()+" WHERE message = ? ORDER BY id LIMIT ?", messageID, limit-len(out)); err != nil {
 				return err
 			}
 		}

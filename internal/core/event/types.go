@@ -20,6 +20,11 @@ const (
 	Unsubscribed Type = "unsubscribed"
 	Complained   Type = "complained"
 	Stored       Type = "stored"
+
+	// Of an upload of mailing list members.
+	ListMemberUploaded    Type = "list_member_uploaded"
+	ListMemberUploadError Type = "list_member_upload_error"
+	ListUploaded          Type = "list_uploaded"
 )
 
 // Severities of a failed event.
@@ -30,7 +35,7 @@ const (
 
 // codes number the types in the partitions' type column; never renumber.
 var codes = map[Type]int64{Accepted: 1, Rejected: 2, Delivered: 3, Failed: 4, Opened: 5, Clicked: 6,
-	Unsubscribed: 7, Complained: 8, Stored: 9}
+	Unsubscribed: 7, Complained: 8, Stored: 9, ListMemberUploaded: 10, ListMemberUploadError: 11, ListUploaded: 12}
 
 // Event is one fact on its way into or out of the store.
 type Event struct {
@@ -72,16 +77,17 @@ type Doc struct {
 	Batch          *Batch          `json:"batch,omitempty"`
 	Template       *Template       `json:"template,omitempty"`
 	MailingList    *MailingList    `json:"mailing-list,omitempty"`
-	Recipient      string          `json:"recipient,omitempty"`
-	RecipientDom   string          `json:"recipient-domain,omitempty"`
-	Provider       string          `json:"recipient-provider,omitempty"`
-	IP             string          `json:"ip,omitempty"`
-	URL            string          `json:"url,omitempty"`
-	ClientInfo     *ClientInfo     `json:"client-info,omitempty"`
-	Geolocation    *Geolocation    `json:"geolocation,omitempty"`
-	Tags           []string        `json:"tags"`
-	Campaigns      []string        `json:"campaigns"`
-	UserVariables  json.RawMessage `json:"user-variables"`
+	*Upload
+	Recipient     string          `json:"recipient,omitempty"`
+	RecipientDom  string          `json:"recipient-domain,omitempty"`
+	Provider      string          `json:"recipient-provider,omitempty"`
+	IP            string          `json:"ip,omitempty"`
+	URL           string          `json:"url,omitempty"`
+	ClientInfo    *ClientInfo     `json:"client-info,omitempty"`
+	Geolocation   *Geolocation    `json:"geolocation,omitempty"`
+	Tags          []string        `json:"tags"`
+	Campaigns     []string        `json:"campaigns"`
+	UserVariables json.RawMessage `json:"user-variables"`
 }
 
 // Timestamp is microseconds since 1970; JSON has seconds with six decimals.
@@ -201,6 +207,34 @@ type MailingList struct {
 	SID     string `json:"sid,omitempty"`
 }
 
+// Upload is what only events of an upload of list members have; it stands in the
+// document itself. Mailgun: the names.
+type Upload struct {
+	Member            *ListMember  `json:"member,omitempty"`
+	TaskID            string       `json:"task-id,omitempty"`
+	Format            string       `json:"format,omitempty"` // json or csv
+	MemberDescription string       `json:"member-description,omitempty"`
+	Error             *UploadError `json:"error,omitempty"`
+	Subscribed        *bool        `json:"subscribed,omitempty"`
+	IsUpsert          *bool        `json:"is-upsert,omitempty"`
+	UpsertedCount     *int64       `json:"upserted-count,omitempty"`
+	FailedCount       *int64       `json:"failed-count,omitempty"`
+}
+
+// UploadError says why a member was not taken.
+type UploadError struct {
+	Message string `json:"message"`
+}
+
+// ListMember is a member of a mailing list that was uploaded. Mailgun: vars is a
+// list; it has the names.
+type ListMember struct {
+	Subscribed bool     `json:"subscribed"`
+	Address    string   `json:"address"`
+	Name       string   `json:"name"`
+	Vars       []string `json:"vars"`
+}
+
 // ClientInfo describes what opened or clicked.
 type ClientInfo struct {
 	ClientType string `json:"client-type"`
@@ -239,7 +273,7 @@ func (d *Doc) logLevel() string {
 	switch {
 	case d.Event == Failed && d.Severity == Temporary, d.Event == Rejected, d.Event == Complained:
 		return "warn"
-	case d.Event == Failed:
+	case d.Event == Failed, d.Event == ListMemberUploadError:
 		return "error"
 	}
 	return "info"

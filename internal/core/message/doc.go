@@ -11,6 +11,9 @@
 // A batch (recipient variables) stores one body and one set of variables per
 // recipient; deliver personalises.
 //
-// Tables: message, idempotency. Bodies are in segments of the blob store.
+// A post to a mailing list is a batch whose recipients are added by
+// RunExpansion, page by page; where it is stands in the transaction of each page.
+//
+// Tables: message, expansion, idempotency. Bodies are in segments of the blob store.
 // Callers: the HTTP operations in api.go, edge/smtpd, edge/panel, deliver.
 package message

@@ -45,11 +45,14 @@ type Meta struct {
 	Batch       bool               `json:"batch,omitempty"` // personalised at delivery, To is added there
 	// Vars are the recipient variables by mailbox, kept for people who look at
 	// the message later; left out when they are large.
-	Vars       map[string]Vars `json:"rv,omitempty"`
-	Template   *event.Template `json:"template,omitempty"`
-	KeyID      string          `json:"key,omitempty"`
-	RemoteIP   string          `json:"ip,omitempty"`
-	StorageURL string          `json:"url,omitempty"`
+	Vars     map[string]Vars `json:"rv,omitempty"`
+	Template *event.Template `json:"template,omitempty"`
+	// List is the mailing list a batch is a post to: its To is that of the post.
+	List       *event.MailingList `json:"list,omitempty"`
+	Foreign    bool               `json:"foreign,omitempty"` // came from outside, without credentials
+	KeyID      string             `json:"key,omitempty"`
+	RemoteIP   string             `json:"ip,omitempty"`
+	StorageURL string             `json:"url,omitempty"`
 }
 
 // Options are the sending options of a message. Zero values mean "as the
@@ -99,6 +102,13 @@ type Recipient struct {
 	Header  string // as it stands in a header, with its name
 	Copy    bool   // cc or bcc
 	Vars    json.RawMessage
+	Links   *Links // of a member of a mailing list
+}
+
+// Links are a list member's ways out of the list.
+type Links struct {
+	URL   string `json:"url"`
+	Email string `json:"email"`
 }
 
 // Vars is what a delivery of a batch carries: whom the copy is for and that
@@ -109,6 +119,7 @@ type Vars struct {
 	Vars   json.RawMessage `json:"v,omitempty"`
 	// Archive: a copy for nobody, in which no placeholder is replaced.
 	Archive bool `json:"archive,omitempty"`
+	Links  *Links          `json:"l,omitempty"`
 }
 
 // Delivery is the part of an event all deliveries of the message share.
@@ -116,13 +127,14 @@ func (m *Message) eventDoc(t event.Type, recipient string) event.Doc {
 	return event.Doc{
 		Event: t, Recipient: recipient,
 		Envelope:      &event.Envelope{Sender: m.Meta.FromMailbox, Transport: "smtp", Targets: recipient},
-		Flags:         &event.Flags{IsAuthenticated: true, IsTestMode: m.Meta.Options.TestMode},
+		Flags:         &event.Flags{IsAuthenticated: !m.Meta.Foreign, IsTestMode: m.Meta.Options.TestMode},
 		Message:       &event.Message{Headers: m.headers(), Attachments: m.attachments(), Size: m.Size},
 		Storage:       &event.Storage{URL: m.Meta.StorageURL, Region: "local", Key: m.StorageKey, Env: "production"},
 		Tags:          m.Meta.Options.Tags,
 		UserVariables: m.Meta.Variables,
 		Template:      m.Meta.Template,
 		Batch:         m.batch(),
+		MailingList:   m.Meta.List,
 	}
 }
 
@@ -132,7 +144,7 @@ func (m *Message) Event(t event.Type, recipient string) *event.Event {
 }
 
 func (m *Message) batch() *event.Batch {
-	if !m.Meta.Batch {
+	if !m.Meta.Batch || m.Meta.List != nil {
 		return nil
 	}
 	return &event.Batch{ID: m.StorageKey}
@@ -155,7 +167,8 @@ func (m *Message) attachments() []event.Attachment {
 
 // Lookup returns the values of %recipient...% placeholders by their names
 // without percent signs; it is for one goroutine. Mailgun: values of other JSON
-// types are written as they are; names no recipient has stay in the text.
+// types are written as they are; names no recipient has stay in the text. In mail
+// to a list %recipient% has the name too, and there are ways out of the list.
 func (v *Vars) Lookup() (func(name string) (string, bool), error) {
 	var vars map[string]json.RawMessage
 	if len(v.Vars) > 0 {
@@ -170,6 +183,16 @@ func (v *Vars) Lookup() (func(name string) (string, bool), error) {
 		return func(string) (string, bool) { return "", false }, nil
 	}
 	return func(key string) (string, bool) {
+		if v.Links != nil {
+			switch key {
+			case "recipient":
+				return v.To, true
+			case "mailing_list_unsubscribe_url":
+				return v.Links.URL, true
+			case "unsubscribe_email":
+				return v.Links.Email, true
+			}
+		}
 		switch key {
 		case "recipient", "recipient_email":
 			return v.Target, true

@@ -35,6 +35,8 @@ func encodeMeta(m *Meta) (string, error) {
 		w.Any(m.Vars)
 	}
 	jsonw.Rare(w, "template", m.Template)
+	jsonw.Rare(w, "list", m.List)
+	yes(w, "foreign", m.Foreign)
 	w.Optional("key", m.KeyID)
 	w.Optional("ip", m.RemoteIP)
 	w.Optional("url", m.StorageURL)

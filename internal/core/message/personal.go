@@ -22,8 +22,8 @@ func ParseVars(text, recipient string) (Vars, error) {
 }
 
 // Personalise makes one recipient's copy of a batch from its compiled body:
-// an own To, the variables in place.
-func Personalise(t *mime.Template, raw []byte, v Vars) ([][]byte, error) {
+// the variables in place, and an own To unless it is a post to a list.
+func (m *Message) Personalise(t *mime.Template, raw []byte, v Vars) ([][]byte, error) {
 	pieces := [][]byte{raw}
 	if t.HasPlaceholders() {
 		lookup, err := v.Lookup()
@@ -33,6 +33,9 @@ func Personalise(t *mime.Template, raw []byte, v Vars) ([][]byte, error) {
 		if pieces, err = t.Execute(lookup); err != nil {
 			return nil, fmt.Errorf("batch: %w", err)
 		}
+	}
+	if m.Meta.List != nil {
+		return pieces, nil
 	}
 	to, err := mime.AppendField(nil, mime.Field{Name: "To", Value: v.To})
 	if err != nil {
@@ -60,7 +63,7 @@ func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("batch: %w", err)
 	}
-	pieces, err := Personalise(t, raw, v)
+	pieces, err := m.Personalise(t, raw, v)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +101,9 @@ func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
 		return e // variables were parsed when they came in; the event counts more
 	}
 	h := &e.Doc.Message.Headers
-	h.To = v.To
+	if m.Meta.List == nil {
+		h.To = v.To
+	}
 	h.Subject = shorten(mime.Expand(h.Subject, bounded(lookup, 998)), 998)
 	e.Doc.UserVariables = expandVariables(e.Doc.UserVariables, bounded(lookup, maxUserVariables+1))
 	return e

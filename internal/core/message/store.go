@@ -179,11 +179,12 @@ func (s *Service) Delete(ctx context.Context, m *Message) error {
 }
 
 // expireMessages removes a batch of messages whose retention is over and that
-// have no unfinished delivery, and returns how many.
+// have neither an unfinished delivery nor recipients to come, and returns how many.
 func (s *Service) expireMessages(ctx context.Context) (n int64, err error) {
 	err = s.DB.Write(ctx, func(tx *db.Tx) error {
 		n, err = tx.Exec(`DELETE FROM message WHERE id IN (SELECT m.id FROM message m WHERE m.expires_at < ?
-			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id) ORDER BY m.expires_at LIMIT ?)`, tx.Now, expireBatch)
+			AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id)
+			AND NOT EXISTS (SELECT 1 FROM expansion x WHERE x.message_id = m.id) ORDER BY m.expires_at LIMIT ?)`, tx.Now, expireBatch)
 		return err
 	})
 	return n, err

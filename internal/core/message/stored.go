@@ -255,7 +255,7 @@ func (s *Service) deleteEnvelopes(ctx context.Context, in *domainIn) (*op.Messag
 		return nil, err
 	}
 	err = s.DB.Write(ctx, func(tx *db.Tx) error {
-		n, err := s.Queue.CancelDomain(tx, dom.ID)
+		n, err := s.CancelDomain(tx, dom.ID)
 		s.Logger.Info("envelopes deleted", "domain", dom.Name, "deliveries", n)
 		return err
 	})

@@ -54,6 +54,14 @@ type Config struct {
 	MaxMemory int64         // bytes of messages being received at the same time; 0 means 512 MB
 	Refuse    func() error  // says why no mail is taken now, nil when it is; may be nil
 	URLs      bool          // whoever works the queue delivers to http and https URLs as well
+
+	// Divert takes recipients out of a submission that are no mailboxes but
+	// mailing lists, and returns a submission with an Audience for each; nil where
+	// there is none. It may change sub. May be nil.
+	Divert func(ctx context.Context, sub *Submission) ([]*Submission, error)
+	// Members returns recipients of an audience, see Page; nil when nothing has
+	// one.
+	Members func(ctx context.Context, q Page) (Members, error)
 }
 
 // Service takes in and keeps messages.
@@ -61,6 +69,7 @@ type Service struct {
 	Config
 	memory *memory
 	clock  clock.Clock
+	wake   chan struct{} // of RunExpansion
 	cache  *recent.Map[int64, *Message]
 	bodies *recent.Map[int64, []byte] // small ones of the latest messages: most are delivered at once
 }
@@ -77,7 +86,7 @@ func New(c Config) *Service {
 	if c.MaxMemory == 0 {
 		c.MaxMemory = 512 << 20
 	}
-	return &Service{Config: c, memory: &memory{max: c.MaxMemory}, clock: c.DB.Clock(), cache: recent.New[int64, *Message](1024),
+	return &Service{Config: c, memory: &memory{max: c.MaxMemory}, clock: c.DB.Clock(), wake: make(chan struct{}, 1), cache: recent.New[int64, *Message](1024),
 		bodies: recent.New[int64, []byte](cachedBodies)}
 }
 
@@ -90,6 +99,9 @@ type Submission struct {
 	Recipients []Recipient
 	Meta       Meta
 	Request    Request
+	// Audience, if not 0, names recipients that are added after the submission is
+	// taken, see RunExpansion; there are no others then.
+	Audience int64
 
 	IdempotencyKey string
 	BodyHash       [sha256.Size]byte // of the request, for IdempotencyKey
@@ -99,7 +111,7 @@ type Submission struct {
 // error the message is on disk. The result's MessageID is that of the first
 // submission when the idempotency key was seen before, and replayed is true.
 func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, replayed bool, err error) {
-	if len(sub.Recipients) == 0 {
+	if len(sub.Recipients) == 0 && sub.Audience == 0 {
 		return nil, false, errs.New(errs.Invalid, "to parameter is missing")
 	}
 	if s.Refuse != nil {
@@ -116,23 +128,17 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 			return &Message{MessageID: id}, true, err
 		}
 	}
-	m = s.prepare(sub)
-	if m.Blob, err = s.Blobs.Append(ctx, sub.MIME); err != nil {
-		return nil, false, storageError(err)
-	}
-	if len(sub.MIME) <= cachedBody {
-		s.bodies.Put(m.ID, sub.MIME)
-	}
-	list := s.deliveries(m, sub)
-	accepted, err := s.acceptedEvents(m, list)
+	parts, err := s.parts(ctx, sub)
 	if err != nil {
 		return nil, false, err
 	}
-	list = append(list, s.archived(m, list)...)
-	row, err := encode(m)
-	if err != nil {
-		return nil, false, err
+	ready := make([]*pending, len(parts))
+	for i, p := range parts {
+		if ready[i], err = s.ready(ctx, p); err != nil {
+			return nil, false, err
+		}
 	}
+	m = ready[0].m
 	var earlier string
 	err = s.DB.Group(ctx, func(tx *db.Tx) error {
 		earlier = ""
@@ -142,10 +148,8 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 				return err
 			}
 		}
-		stageMessage(tx, row)
-		s.Queue.Stage(tx, list)
-		for _, e := range accepted {
-			if err := s.Events.Stage(tx, e); err != nil {
+		for _, p := range ready {
+			if err := s.stage(tx, p); err != nil {
 				return err
 			}
 		}
@@ -159,6 +163,71 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 		return m, true, nil
 	}
 	return m, false, nil
+}
+
+// parts returns what becomes a message of its own: the submission, unless all
+// its recipients are mailing lists, and one for each of these.
+func (s *Service) parts(ctx context.Context, sub *Submission) ([]*Submission, error) {
+	if s.Divert == nil || sub.Audience != 0 {
+		return []*Submission{sub}, nil
+	}
+	posts, err := s.Divert(ctx, sub)
+	if err != nil || len(sub.Recipients) == 0 {
+		return posts, err
+	}
+	return append([]*Submission{sub}, posts...), nil
+}
+
+// pending is a message whose body is stored and whose rows are not.
+type pending struct {
+	m        *Message
+	row      []any
+	list     []*queue.Delivery
+	accepted []*event.Event
+	audience int64
+}
+
+// ready does what needs no transaction.
+func (s *Service) ready(ctx context.Context, sub *Submission) (*pending, error) {
+	p := &pending{m: s.prepare(sub), audience: sub.Audience}
+	var err error
+	if p.m.Blob, err = s.Blobs.Append(ctx, sub.MIME); err != nil {
+		return nil, storageError(err)
+	}
+	if len(sub.MIME) <= cachedBody {
+		s.bodies.Put(p.m.ID, sub.MIME)
+	}
+	if sub.Audience != 0 {
+		p.accepted, err = s.acceptedPost(p.m)
+	} else {
+		p.list = s.deliveries(p.m, sub, p.m.CreatedAt)
+		p.accepted, err = s.acceptedEvents(p.m, p.list)
+		p.list = append(p.list, s.archived(p.m, p.list)...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.row, err = encode(p.m)
+	return p, err
+}
+
+func (s *Service) stage(tx *db.Tx, p *pending) error {
+	stageMessage(tx, p.row)
+	s.Queue.Stage(tx, p.list)
+	if p.audience != 0 {
+		stageExpansion(tx, p.m, p.audience)
+		tx.AfterCommit(s.wakeExpansion)
+	}
+	return s.stageEvents(tx, p.accepted)
+}
+
+func (s *Service) stageEvents(tx *db.Tx, list []*event.Event) error {
+	for _, e := range list {
+		if err := s.Events.Stage(tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // check refuses what would be too much, and a domain that was deleted while the
@@ -269,12 +338,12 @@ func returnPath(id int64, domain string) string {
 	return "bounce+" + strings.ToLower(ordered(id)) + "@" + domain
 }
 
-// deliveries makes one delivery per recipient. In a batch each recipient gets
-// an own copy, and cc and bcc get the copy of every recipient (Mailgun).
-func (s *Service) deliveries(m *Message, sub *Submission) []*queue.Delivery {
+// deliveries makes one delivery per recipient, at the time at. In a batch each
+// recipient gets an own copy, and cc and bcc get the copy of every recipient
+// (Mailgun).
+func (s *Service) deliveries(m *Message, sub *Submission, at time.Time) []*queue.Delivery {
 	o := &m.Meta.Options
-	now := m.CreatedAt.UnixMicro()
-	due := max(now, o.DeliveryTime)
+	due := max(at.UnixMicro(), o.DeliveryTime)
 	deadline := due + s.GiveUp.Microseconds()
 	if o.DeliverWithin > 0 {
 		deadline = due + o.DeliverWithin*1e6
@@ -322,7 +391,7 @@ func poolOf(o *Options, d *domain.Domain) string {
 }
 
 func varsOf(r *Recipient) string {
-	b, err := json.Marshal(Vars{To: r.Header, Target: r.Address, Vars: r.Vars})
+	b, err := json.Marshal(Vars{To: r.Header, Target: r.Address, Vars: r.Vars, Links: r.Links})
 	if err != nil {
 		return "{}" // cannot be: a string and JSON that was parsed
 	}
@@ -344,7 +413,7 @@ func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery) ([]*event.E
 		e.Doc.Method = m.Meta.Method
 		e.Doc.APIKeyID = m.Meta.KeyID
 		e.Doc.OriginatingIP = m.Meta.RemoteIP
-		if len(list) == 1 || !m.Meta.Batch && len(m.Meta.Recipients) <= 10 {
+		if m.Meta.List == nil && len(list) == 1 || !m.Meta.Batch && len(m.Meta.Recipients) <= 10 {
 			e.Doc.Message.Recipients = m.Meta.Recipients
 		} else {
 			e.Doc.Message.Recipients = []string{d.Recipient} // a list per event would grow with its square

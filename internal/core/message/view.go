@@ -49,20 +49,31 @@ type View struct {
 	Events     []*event.Event // oldest first
 }
 
+// shown is how many events of the message are looked at. A post to a mailing list
+// has any number of them.
+func (m *Message) shown() int {
+	if m.Meta.List != nil {
+		return 500
+	}
+	return 10 * MaxDeliveries
+}
+
 // View gathers a message's events and what is left of it in the queue.
 func (s *Service) View(ctx context.Context, m *Message) (*View, error) {
 	v := &View{Message: m}
 	// The queue first: a delivery that finishes in between is then seen as both,
 	// never as neither.
 	var waiting []*queue.Delivery
-	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		waiting, err = queue.OfMessage(tx, m.ID)
+	err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		if m.Meta.List == nil { // its recipient is the list, which is never queued
+			waiting, err = queue.OfMessage(tx, m.ID)
+		}
 		return err
-	}); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
-	var err error
-	if v.Events, err = s.Events.OfMessage(ctx, m.ID); err != nil {
+	if v.Events, err = s.Events.OfMessage(ctx, m.ID, m.shown()); err != nil {
 		return nil, err
 	}
 	v.gather(waiting, s.clock.Now())
@@ -72,9 +83,11 @@ func (s *Service) View(ctx context.Context, m *Message) (*View, error) {
 // Views is View for a list, without the conversations, in a fixed number of
 // queries.
 func (s *Service) Views(ctx context.Context, list []*Message) ([]*View, error) {
-	ids := make([]int64, len(list))
-	for i, m := range list {
-		ids[i] = m.ID
+	ids := make([]int64, 0, len(list))
+	for _, m := range list {
+		if m.Meta.List == nil { // its members' events may be very many
+			ids = append(ids, m.ID)
+		}
 	}
 	var waiting map[int64][]*queue.Delivery
 	if err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
@@ -124,7 +137,7 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	for i := range v.Recipients {
 		// Without events nothing is known: they are kept for less long than some
 		// messages.
-		if r := &v.Recipients[i]; r.Status == StatusAccepted && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
+		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
 	}

@@ -232,7 +232,7 @@ func entryOf(e *event.Event) (Entry, bool) {
 		}
 	case d.Event == event.Complained:
 		n.Kind = Complaints
-	case d.Event == event.Unsubscribed:
+	case d.Event == event.Unsubscribed && d.MailingList == nil: // else from that list only
 		n.Kind, n.Tag = Unsubscribes, everyTag
 	default:
 		return n, false

@@ -105,7 +105,7 @@ func placeholderAt(s string) string {
 func knownPlaceholder(s string) bool {
 	switch s {
 	case "recipient", "recipient_email", "recipient_name", "recipient_fname", "recipient_lname",
-		"unsubscribe_url", "tag_unsubscribe_url", "mailing_list_unsubscribe_url":
+		"unsubscribe_url", "tag_unsubscribe_url", "mailing_list_unsubscribe_url", "unsubscribe_email":
 		return true
 	}
 	return false
