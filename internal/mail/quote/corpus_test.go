@@ -69,8 +69,19 @@ func TestCorpusStaysValid(t *testing.T) {
 	}
 }
 
-// TestHTMLAsText: the text made of a document is stripped as well.
-func TestHTMLAsText(t *testing.T) {
+// TestHTMLText: a document without a text beside it gives the text of what is
+// left of it.
+func TestHTMLText(t *testing.T) {
+	each(t, "testdata/html/*.html", 80, func(t *testing.T, body, want string) {
+		got, _ := HTMLText(body)
+		if want := PlainText(want); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// TestTextOfHTML: so does the text made of it, where elements tell no more.
+func TestTextOfHTML(t *testing.T) {
 	for _, pattern := range []string{"testdata/html/gmail-??.html", "testdata/html/outlook-??.html", "testdata/html/unmarked-??.html"} {
 		each(t, pattern, 20, func(t *testing.T, body, want string) {
 			got, _ := Text(PlainText(body))

@@ -1,5 +1,5 @@
 // Package quote finds what a person wrote in a mail: it takes the quoted
-// message and the signature off plain text (Text) and off HTML (HTML), and
+// message and the signature off plain text (Text) and off HTML (HTML, HTMLText), and
 // makes readable text of HTML (PlainText).
 //
 // Text and HTML share one view of a message, a list of lines. Each line gets a

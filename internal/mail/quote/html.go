@@ -10,17 +10,50 @@ import (
 // empty if body holds nothing but a quotation, and body itself if it can not be
 // told what is quoted, or the document has more than maxTags tags.
 func HTML(body string) string {
-	d := readDocument(body)
-	if d == nil {
+	d, nothing := unquoted(body)
+	switch {
+	case d == nil:
 		return body
+	case nothing:
+		return ""
+	}
+	dropSignature(known(), d.lines)
+	return d.without()
+}
+
+// HTMLText is Text for an HTML body that comes without a text: what is quoted
+// is told by its elements, what is the signature by both.
+func HTMLText(body string) (stripped, signature string) {
+	d, nothing := unquoted(body)
+	switch {
+	case d == nil:
+		return Text(PlainText(body))
+	case nothing:
+		return "", ""
+	}
+	text := PlainText(d.without())
+	if d.lines != nil && d.lines[len(d.lines)-1].mark == forwarded {
+		return text, "" // the last words are those of somebody else
+	}
+	dropSignature(known(), d.lines)
+	kept := PlainText(d.without())
+	if kept == "" || len(kept) == len(text) || !strings.HasPrefix(text, kept) {
+		return splitSignature(known(), text)
+	}
+	stripped, _ = splitSignature(known(), kept)
+	return stripped, trimBlank(text[len(stripped):])
+}
+
+// unquoted reads a document and marks the lines that are quoted; it gives nil
+// if the document is too large. nothing: there is only a quotation.
+func unquoted(body string) (d *document, nothing bool) {
+	d = readDocument(body)
+	if d == nil {
+		return nil, false
 	}
 	s := scanner{phrases: known(), lines: d.lines}
 	s.scan()
-	if resolve(d.lines) {
-		return ""
-	}
-	dropSignature(s.phrases, d.lines)
-	return d.without()
+	return d, resolve(d.lines)
 }
 
 // dropSignature marks the lines of a signature, if something is left without.
