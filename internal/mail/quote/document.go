@@ -373,7 +373,7 @@ func (r *reader) flush() {
 	r.flushed = true
 	l := &r.d.lines[n-1]
 	if l.mark == own || l.sure {
-		l.text = trim(strings.Join(strings.FieldsFunc(string(r.text), isLineBlank), " "))
+		l.text = trim(string(oneBlank(r.text)))
 	}
 	r.text = r.text[:0]
 	if l.mark == own && !l.picture {
@@ -388,4 +388,17 @@ func (r *reader) flush() {
 	}
 }
 
-func isLineBlank(c rune) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' }
+// oneBlank makes runs of blanks one blank, in place.
+func oneBlank(b []byte) []byte {
+	out := b[:0]
+	for _, c := range b {
+		if isSpace(c) {
+			if n := len(out); n == 0 || out[n-1] == ' ' {
+				continue
+			}
+			c = ' '
+		}
+		out = append(out, c)
+	}
+	return out
+}

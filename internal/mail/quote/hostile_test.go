@@ -32,7 +32,7 @@ func TestHostileMemory(t *testing.T) {
 		"Text": func(s string) { Text(s) }, "HTML": func(s string) { HTML(s) }, "PlainText": func(s string) { PlainText(s) },
 	} {
 		for _, piece := range hostile {
-			n := 60_000 / len(piece)
+			n := 30_000 / len(piece)
 			small, large := strings.Repeat(piece, n), strings.Repeat(piece, 4*n)
 			a, b := allocated(func() { f(small) }), allocated(func() { f(large) })
 			if b > 6*a+1<<20 {
@@ -49,7 +49,7 @@ func TestHostileMemory(t *testing.T) {
 // number is looked into, each to a bounded length.
 func TestHostileWork(t *testing.T) {
 	for _, piece := range hostile {
-		s := scanner{phrases: known(), lines: splitLines(strings.Repeat(piece, 1+1<<20/len(piece)))}
+		s := scanner{phrases: known(), lines: splitLines(strings.Repeat(piece, 1+300_000/len(piece)))}
 		s.scan()
 		if len(s.lines) > maxLines+1 {
 			t.Errorf("%q: %d lines", piece, len(s.lines))

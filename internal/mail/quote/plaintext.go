@@ -113,22 +113,24 @@ func (w *textWriter) text(s string) {
 		w.preformatted(s)
 		return
 	}
-	for len(s) > 0 {
-		n := strings.IndexAny(s, " \t\r\n\f")
-		if n == 0 {
-			if w.space == 0 && w.begun && w.lines == 0 {
-				w.space = ' '
-			}
-			s = s[1:]
-			continue
+	for at := 0; at < len(s); {
+		end := at
+		for end < len(s) && !isSpace(s[end]) {
+			end++
 		}
-		if n < 0 {
-			n = len(s)
+		if end > at {
+			w.word(s[at:end])
 		}
-		w.word(s[:n])
-		s = s[n:]
+		for at = end; at < len(s) && isSpace(s[at]); at++ {
+		}
+		if at > end && w.space == 0 && w.begun && w.lines == 0 {
+			w.space = ' '
+		}
 	}
 }
+
+// isSpace reports whether c is of the blanks HTML takes for one.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' }
 
 func (w *textWriter) preformatted(s string) {
 	for line := range strings.Lines(s) {

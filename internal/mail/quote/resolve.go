@@ -93,13 +93,16 @@ func (p *passage) quotation(lines []line) int {
 }
 
 // settle takes for the writer's what only looks quoted: a few lines with '>'
-// amid a text that has no other sign of a quotation, or lines the text leads up
-// to ("Type this:").
+// amid or all over a text that has no other sign of a quotation, or lines the
+// text leads up to ("Type this:").
 func settle(lines []line, ps []passage) {
-	signs, n := false, 0
+	signs, n, quotes := false, 0, 0
 	for _, p := range ps {
 		signs = signs || p.introduced
 		n += p.n
+		if p.quote {
+			quotes++
+		}
 	}
 	for i := range ps {
 		p := &ps[i]
@@ -107,7 +110,7 @@ func settle(lines []line, ps []passage) {
 			continue
 		}
 		amid := i > 0 && hasContent(lines[ps[i-1].from:ps[i-1].to]) && i+1 < len(ps) && hasContent(lines[ps[i+1].from:ps[i+1].to])
-		if !signs && n < 3 && amid || p.n <= maxLedUp && leadsUp(lines[:p.from]) {
+		if !signs && n < 3 && (amid || quotes > 1) || p.n <= maxLedUp && leadsUp(lines[:p.from]) {
 			p.quote = false
 		}
 	}

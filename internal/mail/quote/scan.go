@@ -151,13 +151,14 @@ func (s *scanner) cut(i int) (done bool) {
 	return true
 }
 
-// ruleAbove is the rule that stands above line i, or i.
+// ruleAbove is the rule that stands above line i, with words in it or without,
+// or i.
 func (s *scanner) ruleAbove(i int) int {
 	j := i - 1
 	if j >= 0 && s.lines[j].mark == blank {
 		j--
 	}
-	if j >= 0 && s.lines[j].mark == rule {
+	if j >= 0 && (s.lines[j].mark == rule || s.lines[j].mark == own && strings.HasPrefix(s.lines[j].text, "-----") && isBanner(s.lines[j].text)) {
 		return j
 	}
 	return i
@@ -176,10 +177,14 @@ func (s *scanner) quoteFollows(i int) bool {
 func (s *scanner) label(i int) label {
 	text := s.lines[i].text
 	text = text[:min(len(text), maxLabel)]
-	if n := strings.IndexAny(text, ":："); n > 0 {
-		return s.labels[strings.Trim(fold(text[:n]), "* ")]
+	n := strings.IndexByte(text, ':')
+	if n < 0 {
+		n = strings.Index(text, "：")
 	}
-	return 0
+	if n <= 0 {
+		return 0
+	}
+	return s.labels[strings.Trim(fold(text[:n]), "* ")]
 }
 
 // block reports whether a header block ("From:", "Sent:", "To:", "Subject:")

@@ -141,7 +141,8 @@ func isName(s string) bool {
 // isDashedName reports whether s is a name behind a dash: "- Bob".
 func isDashedName(s string) bool {
 	name := strings.TrimLeft(s, "-–—~")
-	return len(name) < len(s) && len(s)-len(name) <= 6 && isName(name) && len(s) <= maxClosedLine
+	dashes := utf8.RuneCountInString(s) - utf8.RuneCountInString(name)
+	return (dashes == 1 || dashes == 2) && isName(name) && len(s) <= maxClosedLine
 }
 
 // isSentence reports whether a line says something and is no part of an
