@@ -64,6 +64,17 @@ func TestScenarioStored(t *testing.T) {
 	})
 }
 
+// A stored reply tells what its writer wrote.
+func TestScenarioStoredReply(t *testing.T) {
+	s := newStage(t, config.Serve)
+	const above = "On Mon, Mar 4, 2024 at 9:41 AM Jane <jane@example.net> wrote:"
+	path := s.storedURL(t, probe{path: "/v3/example.com/messages", parts: with(without(letter, "text"), "text", "Yes.\n\nRegards,\nMe\n\n"+above+"\n> Really?\n",
+		"html", "<p>Yes.</p><p>"+above+`</p><blockquote type="cite">Really?</blockquote>`, "o:testmode", "yes")})
+	s.run(t, []probe{{name: "stripped", path: path, want: `**"body-plain": "Yes.**Really?**"stripped-html": "<p>Yes.</p>",` + "\n  \"stripped-signature\": \"Regards,\\r\\nMe\",\n  \"stripped-text\": \"Yes.\"**"}})
+	path = s.storedURL(t, probe{path: "/v3/example.com/messages", parts: with(without(letter, "text"), "html", `<p>Yes, <a href="https://example.com/x">this</a>.</p>`, "o:testmode", "yes")})
+	s.run(t, []probe{{name: "text made of HTML", path: path, want: `**"body-plain": "Yes, this <https://example.com/x>.",**"stripped-text": "Yes, this <https://example.com/x>.",**`}})
+}
+
 // Mail nobody should be able to choke on stays readable.
 func TestScenarioStoredMonsters(t *testing.T) {
 	s := newStage(t, config.Serve)

@@ -159,7 +159,7 @@ func TestRecipients(t *testing.T) {
 	if s := strings.Join(got, " "); s != "a@x.com b@x.com c@x.com d@x.com e@x.com" {
 		t.Fatalf("recipients %s", s)
 	}
-	p := parsed(t, d)
+	p := parsedDraft(t, d)
 	if p.Get("Bcc") != "" || strings.Contains(string(d.sub.MIME), "e@x.com") {
 		t.Fatal("bcc shows in the message")
 	}
@@ -168,7 +168,7 @@ func TestRecipients(t *testing.T) {
 	}
 }
 
-func parsed(t *testing.T, d *draft) *mime.Message {
+func parsedDraft(t *testing.T, d *draft) *mime.Message {
 	t.Helper()
 	p, err := mime.Parse(d.sub.MIME, mime.Limits{})
 	if err != nil {
@@ -197,7 +197,7 @@ func TestOptionsAndHeaders(t *testing.T) {
 	if d.sub.MessageID != "my-id@ex.com" || strings.Join(d.unknown, " ") != "o:nonsense" {
 		t.Fatalf("%q %v", d.sub.MessageID, d.unknown)
 	}
-	p := parsed(t, d)
+	p := parsedDraft(t, d)
 	for name, want := range map[string]string{"Message-Id": "<my-id@ex.com>", "Reply-To": "Gr\u00fc\u00dfe <r@ex.com>",
 		"X-Mailgun-Tag": "Welcome", "X-Mailgun-Variables": `{"n":"1","j":{"b":2}}`, "Subject": "S", "From": "Me <me@ex.com>"} {
 		if got := p.Get(name); got != want {
@@ -211,7 +211,7 @@ func TestSuppressHeaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := parsed(t, d)
+	p := parsedDraft(t, d)
 	if p.Get("X-Mailgun-Tag")+p.Get("X-Mailgun-Variables") != "" || p.Get("X-Mailgun-Sid") == "" {
 		t.Fatal(p.Header)
 	}
@@ -233,7 +233,7 @@ func TestFiles(t *testing.T) {
 	if a := d.sub.Meta.Attachments; len(a) != 2 || a[1].Filename != "logo.png" || a[1].ContentType != "image/png" || a[0].Size != 3 {
 		t.Fatalf("%+v", a)
 	}
-	p := parsed(t, d)
+	p := parsedDraft(t, d)
 	if len(p.Attachments) != 2 || p.Text != "T" || p.HTML != "<img src=cid:logo.png>" {
 		t.Fatalf("%+v", p)
 	}
@@ -253,7 +253,7 @@ func TestBatch(t *testing.T) {
 	if !d.sub.Meta.Batch || string(d.sub.Recipients[0].Vars) != `{"n":"Ann","id":7}` || d.sub.Recipients[2].Vars != nil {
 		t.Fatalf("%+v", d.sub.Recipients)
 	}
-	if parsed(t, d).Get("To") != "" {
+	if parsedDraft(t, d).Get("To") != "" {
 		t.Fatal("a batch names its recipients")
 	}
 	v := Vars{To: "Ann Smith Jones <a@x.com>", Target: "a@x.com", Vars: d.sub.Recipients[0].Vars}
@@ -285,7 +285,7 @@ func TestMIME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := parsed(t, d)
+	p := parsedDraft(t, d)
 	if p.Get("Bcc") != "" || strings.Contains(string(d.sub.MIME), "secret") || p.Get("Date") == "" || p.Get("Message-Id") != "<"+d.sub.MessageID+">" {
 		t.Fatalf("%s", d.sub.MIME)
 	}

@@ -14,6 +14,7 @@ import (
 	"postroad/internal/core/account"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/mime"
+	"postroad/internal/mail/parsed"
 )
 
 type storedIn struct {
@@ -50,57 +51,20 @@ func (s *Service) getStored(ctx context.Context, in *storedIn) (*storedOut, erro
 		return &storedOut{"recipients": strings.Join(m.Meta.Recipients, ", "), "sender": m.Meta.FromMailbox,
 			"from": m.Meta.From, "subject": m.Meta.Subject, "body-mime": string(raw)}, nil
 	}
-	p, err := mime.Parse(raw, parseLimits)
+	p, err := parsed.Parse(raw, parseLimits)
 	if err != nil {
 		return nil, fmt.Errorf("stored message %d: %w", m.ID, err)
 	}
 	return m.document(p), nil
 }
 
-// document is the stored message as JSON. Mailgun: each of the usual header
-// fields under its own name, and all of them in message-headers.
-func (m *Message) document(p *mime.Message) *storedOut {
-	out := storedOut{}
-	headers := make([][2]string, 0, len(p.Header))
-	for _, h := range p.Header {
-		headers = append(headers, h)
-		switch strings.ToLower(h[0]) {
-		case "content-transfer-encoding", "content-type", "from", "message-id", "mime-version", "subject", "to", "cc", "date", "sender",
-			"reply-to", "x-mailgun-tag", "x-mailgun-template-name", "x-mailgun-template-variables", "x-mailgun-variables":
-			out[titled(h[0])] = h[1]
-		}
-	}
+// document is the stored message as JSON: what it says, and its envelope.
+func (m *Message) document(p *parsed.Message) *storedOut {
+	out := storedOut(p.Document(m.Meta.StorageURL))
 	out["sender"] = m.Meta.FromMailbox
 	out["recipients"] = strings.Join(m.Meta.Recipients, ", ")
 	out["from"], out["subject"] = m.Meta.From, m.Meta.Subject
-	out["message-headers"] = headers
-	out["body-plain"], out["stripped-text"], out["stripped-signature"] = p.Text, p.Text, ""
-	if p.HTML != "" {
-		out["body-html"], out["stripped-html"] = p.HTML, p.HTML
-	}
-	files := make([]map[string]any, 0, len(p.Attachments))
-	ids := map[string]any{}
-	for i, a := range p.Attachments {
-		url := fmt.Sprintf("%s/attachments/%d", m.Meta.StorageURL, i)
-		file := map[string]any{"url": url, "content-type": a.ContentType, "name": a.Name, "size": a.Size}
-		files = append(files, file)
-		if a.ContentID != "" {
-			ids["<"+a.ContentID+">"] = file
-		}
-	}
-	out["attachments"], out["content-id-map"] = files, ids
 	return &out
-}
-
-// titled writes a header name as Mailgun's documents do.
-func titled(name string) string {
-	parts := strings.Split(strings.ToLower(name), "-")
-	for i, p := range parts {
-		if p != "" {
-			parts[i] = strings.ToUpper(p[:1]) + p[1:]
-		}
-	}
-	return strings.Join(parts, "-")
 }
 
 type attachmentIn struct {
@@ -129,14 +93,14 @@ func (s *Service) getAttachment(ctx context.Context, in *attachmentIn) (*attachm
 	if err != nil {
 		return nil, err
 	}
-	p, err := mime.Parse(raw, parseLimits)
+	files, err := mime.Attachments(raw, parseLimits)
 	if err != nil {
 		return nil, err
 	}
-	if in.Index >= len(p.Attachments) {
+	if in.Index >= len(files) {
 		return nil, errs.New(errs.NotFound, "Attachment not found")
 	}
-	return &attachmentOut{p.Attachments[in.Index]}, nil
+	return &attachmentOut{files[in.Index]}, nil
 }
 
 type resendIn struct {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // ToUTF8 converts text in the named character set to UTF-8. It never fails:
@@ -59,6 +60,9 @@ func isASCIIName(s string) bool {
 // is of no use for showing mail, so it counts as unknown.
 func lookup(charset string) encoding.Encoding {
 	charset = strings.TrimSpace(charset)
+	if strings.EqualFold(charset, "utf-16") {
+		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
+	}
 	if enc, err := htmlindex.Get(charset); err == nil && enc != encoding.Replacement {
 		return enc
 	}
