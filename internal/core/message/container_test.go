@@ -34,7 +34,7 @@ func TestContainer(t *testing.T) {
 			t.Errorf("To %s, variables %s\nwant %s, %s", r.Header, r.Vars, want.to, want.vars)
 		}
 	}
-	p := parsed(t, d)
+	p := parsedDraft(t, d)
 	if p.Get("Subject") != "Hi %recipient.name%" || p.Get("To") != "" || p.Text != "x %recipient.x%\r\n" || d.sub.Meta.FromMailbox != "me@ex.com" ||
 		strings.Contains(string(d.sub.MIME), "mailgun-variables") || strings.Contains(string(d.sub.MIME), "outer") {
 		t.Errorf("%s", d.sub.MIME)

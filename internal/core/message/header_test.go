@@ -130,7 +130,7 @@ func TestHeaderTwins(t *testing.T) {
 			if got := optionsText(t, d); got != c.options {
 				t.Errorf("%s by %s: %s, want %s", c.header, way, got, c.options)
 			}
-			p := parsed(t, d)
+			p := parsedDraft(t, d)
 			if got := p.Get(c.header); got != c.stays {
 				t.Errorf("%s by %s: %q in the message, want %q", c.header, way, got, c.stays)
 			}
@@ -263,7 +263,7 @@ func TestBccByEnvelope(t *testing.T) {
 			t.Errorf("the message names %s:\n%s", name, d.sub.MIME)
 		}
 	}
-	if p := parsed(t, d); p.Get("To") != "a@b.com" || p.Get("Cc") != "c@b.com" {
+	if p := parsedDraft(t, d); p.Get("To") != "a@b.com" || p.Get("Cc") != "c@b.com" {
 		t.Errorf("%s", d.sub.MIME)
 	}
 }

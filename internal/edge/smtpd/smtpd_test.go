@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xdg-go/scram"
+
 	"postroad/internal/base/blob"
 	"postroad/internal/base/certs"
 	"postroad/internal/base/clock"
@@ -225,6 +227,71 @@ func (a *loginAuth) Next(from []byte, more bool) ([]byte, error) {
 		return []byte(a.user), nil
 	}
 	return []byte(a.pass), nil
+}
+
+// scramAuth is AUTH SCRAM-SHA-256, by another implementation.
+type scramAuth struct{ conv *scram.ClientConversation }
+
+func newSCRAM(t *testing.T, user, pass string) *scramAuth {
+	t.Helper()
+	c, err := scram.SHA256.NewClient(user, pass, "")
+	must(t, err)
+	return &scramAuth{c.NewConversation()}
+}
+
+func (a *scramAuth) Start(*stdsmtp.ServerInfo) (string, []byte, error) {
+	first, err := a.conv.Step("")
+	return "SCRAM-SHA-256", []byte(first), err
+}
+
+func (a *scramAuth) Next(from []byte, more bool) ([]byte, error) {
+	if !more {
+		return nil, nil
+	}
+	s, err := a.conv.Step(string(from))
+	return []byte(s), err
+}
+
+// TestSCRAM: the password is proved without being sent, and the login ends with
+// its password. One that does not exist looks like one whose password is wrong.
+func TestSCRAM(t *testing.T) {
+	d, ctx := start(t, false), context.Background()
+	for user, pass := range map[string]string{"user@ex.com": "wrong", "nobody@ex.com": "secret-pw"} {
+		if err := d.dial(t, true).Auth(newSCRAM(t, user, pass)); code(err) != 535 {
+			t.Errorf("%s: %v", user, err)
+		}
+	}
+	c := d.dial(t, true)
+	must(t, c.Auth(newSCRAM(t, "User@ex.com", "secret-pw")))
+	must(t, send(c, "user@ex.com", letter, "a@b.com"))
+	list, err := d.messages.Recent(ctx, "", 0, 0, 10)
+	must(t, err)
+	if len(list) != 1 || list[0].Meta.KeyID != "user@ex.com" {
+		t.Fatalf("%+v", list)
+	}
+	dom, err := d.domains.ByName(ctx, "ex.com")
+	must(t, err)
+	_, err = d.domains.SetCredentials(ctx, dom, []string{"user"}, []string{"another-pw"}, false, true)
+	must(t, err)
+	if err := send(c, "user@ex.com", letter, "a@b.com"); code(err) != 530 {
+		t.Fatalf("the login outlived its password: %v", err)
+	}
+	must(t, d.dial(t, true).Auth(newSCRAM(t, "user@ex.com", "another-pw")))
+}
+
+// TestGuessing: after some failures a password is not looked at any more, right
+// or wrong, by whatever mechanism.
+func TestGuessing(t *testing.T) {
+	d := start(t, false)
+	for n := range 21 {
+		err := d.dial(t, true).Auth(newSCRAM(t, "user@ex.com", "wrong"))
+		if want := map[bool]int{true: 535, false: 454}[n < 20]; code(err) != want {
+			t.Fatalf("guess %d: %v", n, err)
+		}
+	}
+	if err := d.dial(t, true).Auth(stdsmtp.PlainAuth("", "user@ex.com", "secret-pw", "127.0.0.1")); code(err) != 454 {
+		t.Error(err)
+	}
 }
 
 // TestRevokedLogin: a connection that is open does not outlive its login.

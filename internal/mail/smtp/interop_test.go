@@ -33,15 +33,27 @@ func (o *other) NewSession(c *gosmtp.Conn) (gosmtp.Session, error) {
 func (s *otherSession) Reset()        { s.cur = received{user: s.cur.user} }
 func (s *otherSession) Logout() error { return nil }
 func (s *otherSession) Mail(from string, o *gosmtp.MailOptions) error {
-	s.cur.from, s.cur.opt = from, MailOptions{Size: o.Size, UTF8: o.UTF8, Body8Bit: o.Body == gosmtp.Body8BitMIME}
+	s.cur.from, s.cur.opt = from, MailOptions{Size: o.Size, UTF8: o.UTF8, Body8Bit: o.Body == gosmtp.Body8BitMIME, EnvelopeID: o.EnvelopeID}
+	switch o.Return {
+	case gosmtp.DSNReturnFull:
+		s.cur.opt.Return = ReturnFull
+	case gosmtp.DSNReturnHeaders:
+		s.cur.opt.Return = ReturnHeaders
+	}
 	return nil
 }
 
-func (s *otherSession) Rcpt(to string, _ *gosmtp.RcptOptions) error {
+func (s *otherSession) Rcpt(to string, ro *gosmtp.RcptOptions) error {
 	if strings.HasPrefix(to, "reject@") {
 		return &gosmtp.SMTPError{Code: 550, EnhancedCode: gosmtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
 	}
 	s.cur.to = append(s.cur.to, to)
+	o := RcptOptions{OriginalType: strings.ToLower(string(ro.OriginalRecipientType)), Original: ro.OriginalRecipient}
+	for _, n := range ro.Notify {
+		bit, _ := parseNotify(string(n))
+		o.Notify |= bit
+	}
+	s.cur.ropt = append(s.cur.ropt, o)
 	return nil
 }
 
@@ -69,11 +81,14 @@ func (s *otherSession) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
+// askedDSN is what the messages to and from go-smtp ask for.
+var askedDSN = &DSN{ReturnHeaders, "id +1=", []RcptOptions{{NotifySuccess | NotifyDelay, "utf-8", "j\u00f6+x@example.com"}}}
+
 func TestClientWithGoSMTPServer(t *testing.T) {
 	serverTLS, clientTLS := certificate(t)
 	o := &other{}
 	s := gosmtp.NewServer(o)
-	s.Domain, s.TLSConfig, s.EnableSMTPUTF8, s.MaxMessageBytes = "mx.example.com", serverTLS, true, 1<<20
+	s.Domain, s.TLSConfig, s.EnableSMTPUTF8, s.EnableDSN, s.MaxMessageBytes = "mx.example.com", serverTLS, true, true, 1<<20
 	l := listen(t)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
@@ -97,7 +112,7 @@ func TestClientWithGoSMTPServer(t *testing.T) {
 	}
 	for _, pipelining := range []bool{true, false} {
 		c.ext.Pipelining = pipelining
-		env := Envelope{From: "a@example.com", To: []string{"j\u00f6@example.com", "reject@example.com"}, EightBit: true}
+		env := Envelope{From: "a@example.com", To: []string{"j\u00f6@example.com", "reject@example.com"}, EightBit: true, DSN: askedDSN}
 		res, err := c.Send(ctx, env, Message{[]byte("Subject: \u00fc\n\n.\n..x"), []byte("\r\ny")})
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +134,7 @@ func TestClientWithGoSMTPServer(t *testing.T) {
 	}
 	for _, m := range o.got {
 		if m.body != "Subject: \u00fc\r\n\r\n.\r\n..x\r\ny\r\n" || !m.opt.UTF8 || !m.opt.Body8Bit || !m.tls || m.user != "user" ||
-			m.opt.Size != 23 || len(m.to) != 1 {
+			m.opt.Size != 23 || len(m.to) != 1 || m.opt.Return != ReturnHeaders || m.opt.EnvelopeID != "id +1=" || m.ropt[0] != askedDSN.Recipients[0] {
 			t.Errorf("%+v", m)
 		}
 	}
@@ -138,7 +153,7 @@ func checkOther(t *testing.T, st *store) {
 func TestServerWithGoSMTPClient(t *testing.T) {
 	serverTLS, clientTLS := certificate(t)
 	st := &store{}
-	_, addr := serve(t, Config{Backend: st, TLS: serverTLS, RequireTLSForAuth: true})
+	_, addr := serve(t, Config{Backend: st, TLS: serverTLS, RequireTLSForAuth: true, OfferDSN: true})
 	c, err := gosmtp.DialStartTLS(addr, clientTLS)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +161,7 @@ func TestServerWithGoSMTPClient(t *testing.T) {
 	if err := c.Auth(sasl.NewPlainClient("", "user", "pass word")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Mail("a@example.com", &gosmtp.MailOptions{Size: 10, Body: gosmtp.Body8BitMIME, UTF8: true}); err != nil {
+	if err := c.Mail("a@example.com", &gosmtp.MailOptions{Size: 10, Body: gosmtp.Body8BitMIME, UTF8: true, Return: gosmtp.DSNReturnHeaders, EnvelopeID: "id +1="}); err != nil {
 		t.Fatal(err)
 	}
 	var se *gosmtp.SMTPError
@@ -154,7 +169,8 @@ func TestServerWithGoSMTPClient(t *testing.T) {
 		t.Error(err)
 	}
 	for _, to := range []string{"b@example.com", "c@example.com"} {
-		if err := c.Rcpt(to, nil); err != nil {
+		if err := c.Rcpt(to, &gosmtp.RcptOptions{Notify: []gosmtp.DSNNotify{gosmtp.DSNNotifySuccess, gosmtp.DSNNotifyDelayed},
+			OriginalRecipientType: gosmtp.DSNAddressTypeUTF8, OriginalRecipient: "j\u00f6+x@example.com"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -173,6 +189,9 @@ func TestServerWithGoSMTPClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkOther(t, st)
+	if m := st.messages()[0]; m.opt.Return != ReturnHeaders || m.opt.EnvelopeID != askedDSN.EnvelopeID || m.ropt[1] != askedDSN.Recipients[0] {
+		t.Errorf("%+v", m)
+	}
 }
 
 func TestServerWithGoSMTPLogin(t *testing.T) {

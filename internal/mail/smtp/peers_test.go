@@ -126,3 +126,31 @@ func TestServerWithMsmtp(t *testing.T) {
 		}
 	}
 }
+
+func TestServerWithNodemailer(t *testing.T) {
+	node, npm := peer(t, "node"), peer(t, "npm")
+	install := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+	install.Dir = "testdata/node"
+	if out, err := install.CombinedOutput(); err != nil && os.Getenv("POSTROAD_TEST_PEERS") != "" {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	} else if err != nil {
+		t.Skipf("npm ci: %v (set POSTROAD_TEST_PEERS to make this a failure)\n%s", err, out)
+	}
+	script, err := filepath.Abs("testdata/node/send.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProving(t, allMechanisms...)
+	port, ca := serveTLS(t, p, Config{})
+	run(t, node, "", script, port, ca)
+	got := p.messages()
+	if len(got) != 3 {
+		t.Fatalf("%+v", got)
+	}
+	for _, m := range got {
+		if !strings.HasSuffix(m.body, "\r\n\r\n.dot\r\n..\r\nend\r\n") || !m.tls || m.user != "user" || m.opt.Return != ReturnHeaders || !strings.HasPrefix(m.opt.EnvelopeID, "id ") ||
+			len(m.to) != 1 || m.ropt[0] != (RcptOptions{NotifyFailure | NotifyDelay, "rfc822", "orig+x@example.com"}) {
+			t.Errorf("%+v", m)
+		}
+	}
+}
