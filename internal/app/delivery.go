@@ -15,10 +15,11 @@ import (
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/shape"
+	"postroad/internal/mail/report"
 )
 
 // makeQueue makes what takes accepted mail to its destinations.
-func (a *App) makeQueue(ctx context.Context, source *ids.Source) (err error) {
+func (a *App) makeQueue(ctx context.Context, source *ids.Source, returns report.Secret) (err error) {
 	node, err := nodeName(a.cfg.Data)
 	if err != nil {
 		return err
@@ -49,7 +50,7 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source) (err error) {
 	a.shape.OnChange(a.queue.Changed)
 	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
 		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(),
-		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(),
+		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(), Returns: returns, URLs: true,
 		Divert: func(ctx context.Context, sub *message.Submission) ([]*message.Submission, error) {
 			return a.lists.Divert(ctx, sub)
 		},

@@ -209,7 +209,7 @@ func (t *wire) laneOf(site *Site, source string) string {
 // taken responsibility: it broke, or the server says before it has heard of a
 // recipient that it closes it.
 func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
-	env := smtp.Envelope{From: j.msg.Sender, EightBit: j.msg.Meta.EightBit, UTF8: j.msg.Meta.UTF8, To: make([]string, len(j.list)),
+	env := smtp.Envelope{From: t.sender(j), EightBit: j.msg.Meta.EightBit, UTF8: j.msg.Meta.UTF8, To: make([]string, len(j.list)),
 		// A sender who wants verified TLS wants it all the way, as far as it is to
 		// be had (RFC 8689 section 2).
 		RequireTLS: policyOf(j).verify && c.verified && c.Extensions().RequireTLS}
@@ -241,6 +241,15 @@ func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
 		o.note(c, detail)
 	}
 	return nil
+}
+
+// sender is the envelope sender: it names the delivery when it is the only one,
+// so that a bounce tells which it is about.
+func (t *wire) sender(j *job) string {
+	if len(j.list) == 1 {
+		return t.e.Messages.ReturnPath(j.msg, j.list[0].d.ID)
+	}
+	return j.msg.Sender
 }
 
 // decide gives recipient i its outcome.

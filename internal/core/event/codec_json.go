@@ -62,6 +62,10 @@ func (w *writer) doc(d *Doc) {
 	jsonw.Rare(&w.Writer, "batch", d.Batch)
 	jsonw.Rare(&w.Writer, "template", d.Template)
 	jsonw.Rare(&w.Writer, "mailing-list", d.MailingList)
+	if len(d.Routes) > 0 {
+		w.Name("routes")
+		w.Any(d.Routes)
+	}
 	if d.Upload != nil {
 		w.upload(d.Upload)
 	}

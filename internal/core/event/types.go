@@ -77,6 +77,7 @@ type Doc struct {
 	Batch          *Batch          `json:"batch,omitempty"`
 	Template       *Template       `json:"template,omitempty"`
 	MailingList    *MailingList    `json:"mailing-list,omitempty"`
+	Routes         []Route         `json:"routes,omitempty"`
 	*Upload
 	Recipient     string          `json:"recipient,omitempty"`
 	RecipientDom  string          `json:"recipient-domain,omitempty"`
@@ -233,6 +234,19 @@ type ListMember struct {
 	Address    string   `json:"address"`
 	Name       string   `json:"name"`
 	Vars       []string `json:"vars"`
+}
+
+// Route names the route by which mail from outside goes on. Mailgun: the match
+// has the recipient the mail came in for.
+type Route struct {
+	Expression string     `json:"expression"`
+	ID         string     `json:"id"`
+	Match      RouteMatch `json:"match"`
+}
+
+// RouteMatch is what a route matched.
+type RouteMatch struct {
+	Recipient string `json:"recipient"`
 }
 
 // ClientInfo describes what opened or clicked.

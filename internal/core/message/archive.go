@@ -1,7 +1,6 @@
 package message
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -77,17 +76,15 @@ func (s *Service) archived(m *Message, own []*queue.Delivery) (out []*queue.Deli
 		d := *own[0]
 		d.ID, d.Recipient, d.Vars = s.IDs.Next(), place, archiveVars
 		if isURL(place) {
-			u, err := url.Parse(place)
-			if err != nil || !s.URLs {
+			if !s.URLs {
 				continue
 			}
-			d.Destination = strings.ToLower(u.Hostname())
 		} else {
 			if slices.ContainsFunc(m.Meta.Recipients, func(r string) bool { return addr.Canonical(r) == addr.Canonical(place) }) {
 				continue
 			}
-			d.Destination = domainPart(place)
 		}
+		d.Destination = destination(place)
 		out = append(out, &d)
 	}
 	return out

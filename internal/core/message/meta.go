@@ -50,6 +50,7 @@ type Meta struct {
 	// List is the mailing list a batch is a post to: its To is that of the post.
 	List       *event.MailingList `json:"list,omitempty"`
 	Foreign    bool               `json:"foreign,omitempty"` // came from outside, without credentials
+	Report     bool               `json:"report,omitempty"`  // about mail: has no return address itself (RFC 5321 section 4.5.5)
 	KeyID      string             `json:"key,omitempty"`
 	RemoteIP   string             `json:"ip,omitempty"`
 	StorageURL string             `json:"url,omitempty"`
@@ -101,6 +102,7 @@ type Recipient struct {
 	Address string // mailbox
 	Header  string // as it stands in a header, with its name
 	Copy    bool   // cc or bcc
+	Routed  *Routed
 	Vars    json.RawMessage
 	Links   *Links // of a member of a mailing list
 }
@@ -118,8 +120,18 @@ type Vars struct {
 	Target string          `json:"target"` // mailbox the variables belong to
 	Vars   json.RawMessage `json:"v,omitempty"`
 	// Archive: a copy for nobody, in which no placeholder is replaced.
-	Archive bool `json:"archive,omitempty"`
-	Links  *Links          `json:"l,omitempty"`
+	Archive bool    `json:"archive,omitempty"`
+	Links   *Links  `json:"l,omitempty"`
+	Routed  *Routed `json:"r,omitempty"`
+}
+
+// Routed is what a delivery carries that a route asked for. Its recipient is an
+// address or the URL to post to.
+type Routed struct {
+	Recipient  string `json:"rcpt"` // the message came in for
+	ID         string `json:"id"`   // of the route
+	Expression string `json:"expr"`
+	Notify     bool   `json:"notify,omitempty"` // store(notify=): what the message is instead of the message
 }
 
 // Delivery is the part of an event all deliveries of the message share.

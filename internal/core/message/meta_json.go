@@ -37,6 +37,7 @@ func encodeMeta(m *Meta) (string, error) {
 	jsonw.Rare(w, "template", m.Template)
 	jsonw.Rare(w, "list", m.List)
 	yes(w, "foreign", m.Foreign)
+	yes(w, "report", m.Report)
 	w.Optional("key", m.KeyID)
 	w.Optional("ip", m.RemoteIP)
 	w.Optional("url", m.StorageURL)

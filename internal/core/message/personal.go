@@ -89,10 +89,20 @@ func (m *Message) SubjectFor(recipient string) string {
 // Mailgun: programs tell the recipients of a batch apart by v:id=%recipient.id%.
 func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
 	e := m.Event(t, recipient)
-	if !m.Meta.Batch {
+	if vars == "" && !m.Meta.Batch {
 		return e
 	}
 	v, err := ParseVars(vars, recipient)
+	if r := v.Routed; r != nil {
+		e.Doc.Flags.IsRouted = true
+		e.Doc.Routes = []event.Route{{Expression: r.Expression, ID: r.ID, Match: event.RouteMatch{Recipient: r.Recipient}}}
+	}
+	if isURL(recipient) {
+		e.Doc.Envelope.Transport = "http"
+	}
+	if !m.Meta.Batch {
+		return e
+	}
 	if kept, ok := m.Meta.Vars[recipient]; vars == "" && ok {
 		v = kept
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
+	"postroad/internal/mail/report"
 )
 
 // Limits of a message. Mailgun: documented limits.
@@ -49,6 +51,7 @@ type Config struct {
 	MaxBytes  int64         // of a message after decompression
 	Retention time.Duration // of stored messages whose domain says nothing
 	GiveUp    time.Duration // how long delivery is tried at most
+	Returns   report.Secret // signs return paths
 	APIBase   string        // scheme://host for storage URLs of messages that did not come by HTTP
 	Dev       bool          // domains are made on first use
 	MaxMemory int64         // bytes of messages being received at the same time; 0 means 512 MB
@@ -99,6 +102,9 @@ type Submission struct {
 	Recipients []Recipient
 	Meta       Meta
 	Request    Request
+	// Store keeps a message from outside for whoever fetches it, with a stored
+	// event; it needs no recipients then.
+	Store bool
 	// Audience, if not 0, names recipients that are added after the submission is
 	// taken, see RunExpansion; there are no others then.
 	Audience int64
@@ -111,7 +117,7 @@ type Submission struct {
 // error the message is on disk. The result's MessageID is that of the first
 // submission when the idempotency key was seen before, and replayed is true.
 func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, replayed bool, err error) {
-	if len(sub.Recipients) == 0 && sub.Audience == 0 {
+	if len(sub.Recipients) == 0 && sub.Audience == 0 && !sub.Store {
 		return nil, false, errs.New(errs.Invalid, "to parameter is missing")
 	}
 	if s.Refuse != nil {
@@ -168,7 +174,7 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 // parts returns what becomes a message of its own: the submission, unless all
 // its recipients are mailing lists, and one for each of these.
 func (s *Service) parts(ctx context.Context, sub *Submission) ([]*Submission, error) {
-	if s.Divert == nil || sub.Audience != 0 {
+	if s.Divert == nil || sub.Audience != 0 || sub.Meta.Foreign || sub.Meta.Report {
 		return []*Submission{sub}, nil
 	}
 	posts, err := s.Divert(ctx, sub)
@@ -204,6 +210,9 @@ func (s *Service) ready(ctx context.Context, sub *Submission) (*pending, error) 
 		p.accepted, err = s.acceptedEvents(p.m, p.list)
 		p.list = append(p.list, s.archived(p.m, p.list)...)
 	}
+	if err == nil && sub.Store {
+		err = s.storedEvent(p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +237,16 @@ func (s *Service) stageEvents(tx *db.Tx, list []*event.Event) error {
 		}
 	}
 	return nil
+}
+
+// storedEvent adds that the message can be fetched. Mailgun: it has no recipient.
+func (s *Service) storedEvent(p *pending) error {
+	e := p.m.Event(event.Stored, "")
+	e.Doc.Envelope.Targets = strings.Join(p.m.Meta.Recipients, ", ")
+	e.Doc.Flags.IsRouted = true
+	e.Doc.Message.Recipients = p.m.Meta.Recipients
+	p.accepted = append(p.accepted, e)
+	return s.Events.Seal(e)
 }
 
 // check refuses what would be too much, and a domain that was deleted while the
@@ -284,7 +303,7 @@ func (s *Service) prepare(sub *Submission) *Message {
 		StorageKey: storageKey(id), MessageID: sub.MessageID, Size: int64(len(sub.MIME)),
 		Meta: sub.Meta, Request: sub.Request, CreatedAt: now,
 	}
-	m.Sender = returnPath(m.ID, sub.Domain.Name)
+	m.Sender = s.ReturnPath(m, 0)
 	ttl := s.Retention
 	if t := sub.Domain.Settings.MessageTTL; t > 0 && t != domain.DefaultTTL {
 		ttl = time.Duration(sub.Domain.Settings.MessageTTL) * time.Second
@@ -332,10 +351,15 @@ func ordered(id int64) string {
 	return orderedText.EncodeToString(b[:])
 }
 
-// returnPath is the envelope sender: an address of the sending domain that
-// names the message, so that a bounce can be traced to it and SPF aligns.
-func returnPath(id int64, domain string) string {
-	return "bounce+" + strings.ToLower(ordered(id)) + "@" + domain
+// ReturnPath is the envelope sender of a copy: an address of the sending domain
+// that names the message and the delivery, 0 for a copy that several share, so
+// that a bounce can be traced to them and SPF aligns. Nobody else can make one.
+// A report about mail has none.
+func (s *Service) ReturnPath(m *Message, delivery int64) string {
+	if m.Meta.Report {
+		return ""
+	}
+	return report.ReturnPath(&s.Returns, report.ID{Message: m.ID, Delivery: delivery}, m.Domain)
 }
 
 // deliveries makes one delivery per recipient, at the time at. In a batch each
@@ -356,11 +380,15 @@ func (s *Service) deliveries(m *Message, sub *Submission, at time.Time) []*queue
 	var out []*queue.Delivery
 	add := func(r *Recipient, vars string) {
 		out = append(out, &queue.Delivery{ID: s.IDs.Next(), MessageID: m.ID, DomainID: m.DomainID, AccountID: m.AccountID,
-			Recipient: r.Address, Destination: domainPart(r.Address), Tag: tag, Pool: pool, Due: due, Deadline: deadline, Vars: vars, Payload: m})
+			Recipient: r.Address, Destination: destination(r.Address), Tag: tag, Pool: pool, Due: due, Deadline: deadline, Vars: vars, Payload: m})
 	}
 	for i := range sub.Recipients {
 		r := &sub.Recipients[i]
-		if !m.Meta.Batch {
+		switch {
+		case r.Routed != nil:
+			add(r, varsOf(r))
+			continue
+		case !m.Meta.Batch:
 			add(r, "")
 			continue
 		}
@@ -391,11 +419,22 @@ func poolOf(o *Options, d *domain.Domain) string {
 }
 
 func varsOf(r *Recipient) string {
-	b, err := json.Marshal(Vars{To: r.Header, Target: r.Address, Vars: r.Vars, Links: r.Links})
+	b, err := json.Marshal(Vars{To: r.Header, Target: r.Address, Vars: r.Vars, Links: r.Links, Routed: r.Routed})
 	if err != nil {
 		return "{}" // cannot be: a string and JSON that was parsed
 	}
 	return string(b)
+}
+
+// destination is where a recipient's mail goes: the domain of an address in
+// A-labels, or scheme and host of a URL.
+func destination(recipient string) string {
+	if isURL(recipient) {
+		if u, err := url.Parse(recipient); err == nil {
+			return strings.ToLower(u.Scheme + "://" + u.Host)
+		}
+	}
+	return domainPart(recipient)
 }
 
 func domainPart(mailbox string) string {
