@@ -62,6 +62,8 @@ func (c *Client) Send(ctx context.Context, env Envelope, msg Message) (Result, e
 		return t.res, err
 	}
 	defer c.guard(ctx)()
+	t.line = make([]byte, 0, 128)
+	t.open = make([]step, 0, min(len(env.To)+3, maxBatch))
 	t.bw = c.o.Buffers.get(c.w)
 	defer c.o.Buffers.put(t.bw)
 	t.envelope(params)

@@ -168,13 +168,11 @@ func (ss *session) run(ctx context.Context) {
 	ss.reply(220, "", ss.cfg.Hostname+" ESMTP")
 	for !ss.quit {
 		line, err := ss.command()
-		var bad *Error
-		switch {
-		case err == nil:
+		if err == nil {
 			ss.dispatch(ctx, line)
-		case errors.As(err, &bad):
+		} else if bad, ok := err.(*Error); ok {
 			ss.protest(bad.Code, bad.Enhanced, bad.Text)
-		default:
+		} else {
 			ss.farewell(err)
 		}
 		ss.checkLimits()
@@ -225,7 +223,7 @@ func (ss *session) command() (string, error) {
 }
 
 func (ss *session) line(limit int) (string, error) {
-	ready := ss.lineReady()
+	ready := ss.br.Buffered() > 0 && ss.lineReady()
 	if !ready {
 		if err := ss.bw.Flush(); err != nil {
 			return "", err
@@ -260,10 +258,11 @@ func (ss *session) rest() error {
 	}
 	_, err := ss.br.Peek(1)
 	nudged := ss.awaited()
+	if err == nil {
+		return nil
+	}
 	var ne net.Error
 	switch {
-	case err == nil:
-		return nil
 	case nudged:
 		return errDraining
 	case !errors.As(err, &ne) || !ne.Timeout() || ss.w.interrupted() || ss.patience() == 0:
@@ -365,8 +364,7 @@ func (ss *session) skipLine() error {
 func (ss *session) reply(code int, enhanced, text string) {
 	for {
 		line, rest, more := strings.Cut(text, "\n")
-		var b [64]byte
-		out := append(b[:0], byte('0'+code/100), byte('0'+code/10%10), byte('0'+code%10))
+		out := append(ss.bw.AvailableBuffer(), byte('0'+code/100), byte('0'+code/10%10), byte('0'+code%10))
 		if more {
 			out = append(out, '-')
 		} else {
