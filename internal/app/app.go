@@ -36,6 +36,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/inbound"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
@@ -91,7 +92,7 @@ type App struct {
 
 	db       *db.DB
 	blobs    *blob.Store
-	resolver dnsx.Prover
+	resolver *dnsx.Client
 
 	accounts *account.Service
 	domains  *domain.Service
@@ -108,6 +109,7 @@ type App struct {
 	messages *message.Service
 	lists    *list.Service
 	engine   *deliver.Engine
+	inbound  *inbound.Service
 	spam     *spam.Filter // nil: none
 
 	signing  signing
@@ -242,6 +244,7 @@ func (a *App) makeServices(ctx context.Context) error {
 		Owned: a.ownDomain, BaseURL: a.apiBase(), Secret: master}); err != nil {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
+	a.inbound = a.makeInbound(report.NewSecret(master))
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}
@@ -274,7 +277,7 @@ func giveUp(retry []time.Duration) time.Duration {
 	return sum*6/5 + time.Hour
 }
 
-func newResolver(servers []string, cache int, c clock.Clock) (dnsx.Prover, error) {
+func newResolver(servers []string, cache int, c clock.Clock) (*dnsx.Client, error) {
 	r, err := dnsx.New(dnsx.Config{Servers: servers, CacheSize: cache, Clock: c.Now})
 	if err != nil {
 		return nil, fmt.Errorf("resolver: %w", err)

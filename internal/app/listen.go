@@ -89,7 +89,7 @@ func (a *App) serveMail(l *loops) {
 		if m.Service != config.SMTP {
 			role = smtpd.MSA
 		}
-		backend := &smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted, Logins: a.logins,
+		backend := &smtpd.Submission{Messages: a.messages, Domains: a.domains, Accounts: a.accounts, Logger: a.log, Open: a.open(), Trusted: a.smtpTrusted, Logins: a.logins, Inbound: a.inbound,
 			Listener: smtpd.Listener{Role: role, Addr: m.ln.Addr()}}
 		m.server = &smtp.Server{Config: smtp.Config{
 			Backend:  shedSMTP{backend, a.shed},

@@ -61,6 +61,7 @@ func (a *App) registerMetrics() {
 	count("postroad_certificates_failed_total", "Attempts to get a certificate that failed", func() int64 { _, n := a.certs.Counts(); return n })
 	gauge("postroad_certificate_not_after_seconds", "When the certificate of the host name expires, in seconds since 1970", a.certExpiry)
 	a.countSpam(count)
+	a.countInbound(count)
 	a.registry.MustRegister(s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 

@@ -120,6 +120,7 @@ func (w *writer) status(s *DeliveryStatus) {
 	if s.RetrySeconds != 0 {
 		w.Int("retry-seconds", int64(s.RetrySeconds))
 	}
+	w.Optional("bounce-code", s.BounceCode)
 	if s.LastCode != 0 {
 		w.Int("last-code", int64(s.LastCode))
 	}

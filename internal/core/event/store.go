@@ -160,6 +160,25 @@ func (s *Service) OfMessage(ctx context.Context, messageID int64, limit int) ([]
 	return out, err
 }
 
+// Recipient returns a recipient's address as the events of a message have it, ""
+// if they have no such recipient.
+func (s *Service) Recipient(ctx context.Context, messageID int64, address string) (string, error) {
+	var found []*Event
+	err := s.db.Read(ctx, func(tx *db.Tx) error {
+		list, err := partitions(tx)
+		for _, d := range list {
+			if err == nil && d >= DayOf(messageID) && len(found) == 0 {
+				err = s.scan(tx, &found, "SELECT id, domain_id, message, doc, NULL FROM "+d.table()+" WHERE message = ? AND recipient = ? LIMIT 1", messageID, Hash(address))
+			}
+		}
+		return err
+	})
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0].Doc.Recipient, nil
+}
+
 // OfMessages returns the events of several stored messages by message, oldest
 // first, without the conversations.
 func (s *Service) OfMessages(ctx context.Context, messageIDs []int64) (map[int64][]*Event, error) {

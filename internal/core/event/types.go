@@ -152,6 +152,7 @@ type DeliveryStatus struct {
 	CertificateVerified *bool   `json:"certificate-verified,omitempty"`
 	EnhancedCode        string  `json:"enhanced-code,omitempty"`
 	RetrySeconds        int     `json:"retry-seconds,omitempty"`
+	BounceCode          string  `json:"bounce-code,omitempty"` // of a delayed bounce
 	LastCode            int     `json:"last-code,omitempty"`
 	LastMessage         string  `json:"last-message,omitempty"`
 	BounceType          string  `json:"bounce-type,omitempty"`

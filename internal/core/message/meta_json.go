@@ -38,6 +38,7 @@ func encodeMeta(m *Meta) (string, error) {
 	jsonw.Rare(w, "list", m.List)
 	yes(w, "foreign", m.Foreign)
 	yes(w, "report", m.Report)
+	w.Optional("return", m.ReturnTo)
 	w.Optional("key", m.KeyID)
 	w.Optional("ip", m.RemoteIP)
 	w.Optional("url", m.StorageURL)

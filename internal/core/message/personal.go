@@ -99,6 +99,7 @@ func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
 	}
 	if isURL(recipient) {
 		e.Doc.Envelope.Transport = "http"
+		e.Doc.RecipientDom = destination(recipient)
 	}
 	if !m.Meta.Batch {
 		return e

@@ -7,8 +7,7 @@
 // credentials, and files it under the sender's domain.
 //
 // A listener has a role: an MSA takes submissions only, an MTA also mail for the
-// accounts' own domains. That will be a second backend beside Submission; the
-// wire is mail/smtp in both cases.
+// accounts' own domains from anybody (core/inbound).
 package smtpd
 
 import (
@@ -24,6 +23,7 @@ import (
 	"postroad/internal/base/errs"
 	"postroad/internal/core/account"
 	"postroad/internal/core/domain"
+	"postroad/internal/core/inbound"
 	"postroad/internal/core/message"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/scram"
@@ -66,6 +66,9 @@ type Submission struct {
 	// roles.
 	Listener Listener
 	Logins   *Logins // bounds failed logins; required
+	// Inbound takes mail for the accounts' domains from clients that do not log in;
+	// nil: there is none.
+	Inbound *inbound.Service
 }
 
 // trusts reports whether a client at a may submit without credentials.
@@ -92,7 +95,9 @@ type session struct {
 	login    *domain.Login // checked again for each message: it can be revoked meanwhile
 	verifier scram.Verifier
 	from     string
+	mail     smtp.MailOptions
 	rcpts    []addr.Address
+	targets  []*inbound.Target // recipients of a message from outside
 }
 
 var errLoginLimit = &smtp.Error{Code: 454, Enhanced: "4.7.0", Text: "too many failed logins, try again later"}
@@ -154,26 +159,46 @@ func fold(login string) string {
 }
 
 // Mail begins a message.
-func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) error {
-	if !s.b.Open && s.login == nil && !s.trusted {
+func (s *session) Mail(ctx context.Context, from string, o smtp.MailOptions) error {
+	if !s.b.Open && s.login == nil && !s.trusted && !s.outside() {
 		return &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "authentication required"}
 	}
-	s.from = from
+	s.from, s.mail = from, o
 	return nil
 }
 
 // Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
-func (s *session) Rcpt(_ context.Context, to string, _ smtp.RcptOptions) error {
+func (s *session) Rcpt(ctx context.Context, to string, _ smtp.RcptOptions) error {
 	a, err := addr.ParseMailbox(to)
 	if err != nil {
 		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
+	}
+	if s.outside() {
+		return s.target(ctx, a)
+	}
+	if s.b.Open && s.user == "" && s.b.Inbound != nil {
+		if t, err := s.b.Inbound.Wanted(ctx, a); err != nil || t != nil {
+			s.targets = append(s.targets, t)
+			return err
+		}
 	}
 	s.rcpts = append(s.rcpts, a)
 	return nil
 }
 
-// Data submits the message.
+// Data takes the message.
 func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
+	switch {
+	case s.outside():
+		return s.receive(ctx, r)
+	case len(s.targets) > 0:
+		return s.captured(ctx, r)
+	}
+	return s.submit(ctx, r)
+}
+
+// submit hands the message to those who deliver it.
+func (s *session) submit(ctx context.Context, r io.Reader) (string, error) {
 	caller, dom, err := s.sender(ctx)
 	if err != nil {
 		return "", reply(err)
@@ -235,7 +260,9 @@ func (s *session) envelopeDomain(ctx context.Context) (*domain.Domain, error) {
 func literal(domain string) (string, bool) { return strings.CutPrefix(domain, "[") }
 
 // Reset forgets the transaction.
-func (s *session) Reset() { s.from, s.rcpts = "", nil }
+func (s *session) Reset() {
+	s.from, s.mail, s.rcpts, s.targets = "", smtp.MailOptions{}, nil, nil
+}
 
 // Close ends the session.
 func (s *session) Close() {}

@@ -1,0 +1,161 @@
+package inbound
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+
+	"postroad/internal/base/clock"
+	"postroad/internal/base/db"
+	"postroad/internal/base/errs"
+	"postroad/internal/core/domain"
+	"postroad/internal/core/event"
+	"postroad/internal/core/list"
+	"postroad/internal/core/message"
+	"postroad/internal/core/route"
+	"postroad/internal/core/spam"
+	"postroad/internal/mail/addr"
+	"postroad/internal/mail/authres"
+	"postroad/internal/mail/dkim"
+	"postroad/internal/mail/report"
+)
+
+// Config is what the service is made of.
+type Config struct {
+	DB       *db.DB
+	Messages *message.Service
+	Domains  *domain.Service
+	Events   *event.Service
+	Routes   *route.Service
+	Lists    *list.Service
+	Spam     *spam.Filter     // nil: there is none
+	Resolver authres.Resolver // nil: origin is not checked (capture mode)
+	Logger   *slog.Logger
+
+	Hostname string        // ours, in Received and Authentication-Results
+	Returns  report.Secret // signs return paths
+}
+
+// Service takes mail from outside. It is safe for concurrent use.
+type Service struct {
+	Config
+	clock  clock.Clock
+	signer dkim.Signer
+	Stats  Stats
+}
+
+// New returns the service.
+func New(c Config) *Service { return &Service{Config: c, clock: c.DB.Clock()} }
+
+// Session is what is known of who hands a message over.
+type Session struct {
+	IP         netip.Addr
+	HELO       string
+	Extended   bool // EHLO was said
+	TLS        bool
+	UTF8       bool   // SMTPUTF8 was asked for
+	EightBit   bool   // BODY=8BITMIME was
+	Sender     string // MAIL FROM without brackets, "" for the null sender
+	QueueID    string
+	RequireTLS bool
+}
+
+// Target is a recipient that was taken.
+type Target struct {
+	Mailbox string // as it came
+	domain  *domain.Domain
+	ascii   string // with the domain in A-labels
+
+	bounce   *report.ID // it is a return path of ours
+	feedback bool       // complaints of feedback loops come here
+	list     bool
+	route    bool
+}
+
+// feedbackLocals are the mailboxes of the server's own host name that take
+// complaints (RFC 5965) from feedback loops, which want one fixed address.
+var feedbackLocals = []string{"fbl", "abuse"}
+
+// errNoUser is what an address gets that nothing takes.
+func errNoUser(mailbox string) error {
+	return errs.New(errs.NotFound, "%s: no such mailbox, list or route here", mailbox)
+}
+
+// Recipient decides about an address of RCPT. NotFound: nothing takes it.
+// Forbidden: it is not on a domain of ours, and nobody relays here without a
+// login.
+func (s *Service) Recipient(ctx context.Context, a addr.Address) (*Target, error) {
+	t := &Target{Mailbox: a.Mailbox(), ascii: a.ASCII()}
+	if s.isFeedback(a) {
+		t.feedback = true
+		return t, nil
+	}
+	var err error
+	if t.domain, err = s.domainOf(ctx, a.Domain); err != nil {
+		return nil, err
+	}
+	if id, ok := report.ReadReturnPath(&s.Returns, t.ascii); ok {
+		t.bounce = &id
+		return t, nil
+	}
+	if report.HasReturnPath(t.ascii) {
+		return nil, errs.New(errs.NotFound, "%s: not a return path of this server", t.Mailbox)
+	}
+	if t.list, err = s.Lists.Takes(ctx, t.Mailbox); err != nil {
+		return nil, err
+	}
+	if t.route, err = s.Routes.CouldMatch(ctx, t.domain.AccountID, t.ascii); err != nil {
+		return nil, err
+	}
+	if !t.list && !t.route {
+		return nil, errNoUser(t.Mailbox)
+	}
+	return t, nil
+}
+
+// Wanted reports whether a list or a route of an existing domain takes the
+// address: in capture mode such mail takes the way it would take in production.
+func (s *Service) Wanted(ctx context.Context, a addr.Address) (*Target, error) {
+	t, err := s.Recipient(ctx, a)
+	if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Forbidden) {
+		return nil, nil
+	}
+	return t, err
+}
+
+func (s *Service) isFeedback(a addr.Address) bool {
+	if !strings.EqualFold(a.Domain, s.Hostname) {
+		return false
+	}
+	for _, l := range feedbackLocals {
+		if strings.EqualFold(a.Local, l) {
+			return true
+		}
+	}
+	return false
+}
+
+// domainOf finds the domain an address is on: one of that name, or a parent that
+// takes mail for its subdomains (wildcard).
+func (s *Service) domainOf(ctx context.Context, name string) (*domain.Domain, error) {
+	full := name
+	for depth := 0; depth < 10; depth++ {
+		d, err := s.Domains.ByName(ctx, strings.ToLower(name))
+		switch {
+		case err == nil && (depth == 0 || d.Settings.Wildcard):
+			if d.State == domain.Disabled {
+				return nil, errs.New(errs.Forbidden, "domain %s is disabled", d.Name)
+			}
+			return d, nil
+		case err != nil && !errs.Is(err, errs.NotFound):
+			return nil, err
+		}
+		_, parent, ok := strings.Cut(name, ".")
+		if !ok || !strings.Contains(parent, ".") {
+			break
+		}
+		name = parent
+	}
+	return nil, errs.New(errs.Forbidden, "relaying denied: %s is not a domain of this server", full)
+}

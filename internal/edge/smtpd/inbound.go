@@ -1,0 +1,72 @@
+package smtpd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+
+	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
+	"postroad/internal/core/inbound"
+	"postroad/internal/mail/addr"
+	"postroad/internal/mail/smtp"
+)
+
+// outside reports whether the session may only reach the accounts' own domains:
+// it comes in where other servers do and nobody has logged in.
+func (s *session) outside() bool {
+	return !s.b.Open && s.b.Inbound != nil && s.b.Listener.Role == MTA && s.login == nil && !s.trusted
+}
+
+// target takes a recipient from outside, or refuses it before anything is sent
+// that would have to be bounced.
+func (s *session) target(ctx context.Context, a addr.Address) error {
+	t, err := s.b.Inbound.Recipient(ctx, a)
+	if err == nil {
+		s.targets = append(s.targets, t)
+		return nil
+	}
+	answer := reply(err)
+	var e *smtp.Error
+	if errs.Is(err, errs.NotFound) && errors.As(answer, &e) {
+		e.Enhanced = "5.1.1" // no such mailbox, rather than a policy
+	}
+	return answer
+}
+
+// receive takes a message from outside.
+func (s *session) receive(ctx context.Context, body io.Reader) (string, error) {
+	in := inbound.Session{HELO: s.conn.HELO(), Extended: s.conn.Extended(), TLS: s.conn.TLS() != nil, UTF8: s.mail.UTF8, EightBit: s.mail.Body8Bit,
+		Sender: s.from, QueueID: ids.Hex(8), IP: clientIP(s.conn.RemoteAddr())}
+	id, err := s.b.Inbound.Receive(ctx, in, s.targets, body)
+	if err != nil {
+		s.b.Logger.Warn("inbound message refused", "from", s.from, "ip", in.IP, "error", err)
+		return "", reply(err)
+	}
+	s.b.Logger.Info("inbound message", "id", id, "from", s.from, "ip", in.IP, "helo", in.HELO, "recipients", len(s.targets), "tls", in.TLS)
+	return id, nil
+}
+
+// captured takes a message in capture mode: for recipients that a list or a route
+// takes it goes the way of mail from outside, for all others it is captured.
+func (s *session) captured(ctx context.Context, body io.Reader) (id string, err error) {
+	raw, release, err := s.b.Messages.Read(ctx, body)
+	if err != nil {
+		return "", reply(err)
+	}
+	defer release()
+	if id, err = s.receive(ctx, bytes.NewReader(raw)); err == nil && len(s.rcpts) > 0 {
+		id, err = s.submit(ctx, bytes.NewReader(raw))
+	}
+	return id, err
+}
+
+func clientIP(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
