@@ -121,6 +121,8 @@ type App struct {
 	http, https net.Listener
 	mail        []*mailListener
 	smtpTrusted []netip.Prefix
+	smtpProxies []netip.Prefix
+	smtpXClient []netip.Prefix
 	httpServer  *http.Server
 	logins      *smtpd.Logins
 	stopping    chan struct{}

@@ -34,6 +34,12 @@ func (a *App) bind(context.Context) (err error) {
 	if a.smtpTrusted, err = prefixes("--smtp-trust", a.cfg.SMTPTrust); err != nil {
 		return err
 	}
+	if a.smtpProxies, err = prefixes("--smtp-proxy", a.cfg.SMTPProxy); err != nil {
+		return err
+	}
+	if a.smtpXClient, err = prefixes("--smtp-xclient", a.cfg.SMTPXClient); err != nil {
+		return err
+	}
 	for _, l := range a.cfg.SMTP {
 		ln, err := a.listenOr("smtp", l.Addr)
 		if err != nil {
@@ -94,7 +100,8 @@ func (a *App) serveMail(l *loops) {
 		m.server = &smtp.Server{Config: smtp.Config{
 			Backend:  shedSMTP{backend, a.shed},
 			Hostname: a.cfg.Hostname, TLS: a.certs.SMTP(), ImplicitTLS: m.ImplicitTLS(), RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
-			MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, Logger: a.log,
+			MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, MaxConnectRate: a.cfg.SMTPRate, Logger: a.log,
+			ProxyNetworks: a.smtpProxies, XClientNetworks: a.smtpXClient,
 		}}
 		l.run("smtp", func() error { return ignoreClosed(m.server.Serve(context.Background(), m.ln)) })
 	}

@@ -13,6 +13,7 @@ import (
 	"postroad/internal/core/message"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/mime"
+	"postroad/internal/mail/report"
 )
 
 // Divert implements message.Config.Divert: of a submission by somebody who may
@@ -106,7 +107,7 @@ func (s *Service) Post(ctx context.Context, in Inbound) (*message.Message, error
 		return nil, errs.Wrap(errs.Invalid, err, "the message header could not be read")
 	}
 	if automatic(fields, in.Sender) {
-		return nil, errs.New(errs.Forbidden, "Mailing list %s does not take automatic replies and bulk mail", l.Address)
+		return nil, errs.New(errs.Forbidden, "Mailing list %s does not take automatic replies, reports and bulk mail", l.Address)
 	}
 	if err := s.mayPost(ctx, l, fields); err != nil {
 		return nil, err
@@ -157,32 +158,17 @@ func (s *Service) mayPost(ctx context.Context, l *List, fields mime.Fields) erro
 	return nil
 }
 
-// automatic reports whether a message was not written by a person for the list:
-// an answer of a program (RFC 3834), a report (null sender), bulk mail. Mail that
-// went through a list of ours is bounded by its hops instead: lists may be
-// members of lists.
+// automatic reports whether a message must not be posted because of where it is
+// from: answers of programs and reports would answer the list's own mail (RFC
+// 3834 section 2), and bulk mail is another list's. What a program writes of its
+// own accord is taken. Mail that went through a list of ours is bounded by its
+// hops instead: lists may be members of lists.
 func automatic(fields mime.Fields, sender string) bool {
-	if sender == "" {
-		return true
-	}
-	if v := word(fields.Get("Auto-Submitted")); v != "" && v != "no" {
-		return true
-	}
-	if _, ours := fields.Find(hopField); ours {
+	o, _ := report.OriginOf(sender, fields)
+	if _, ours := fields.Find(hopField); ours && o == report.Bulk {
 		return false
 	}
-	switch word(fields.Get("Precedence")) {
-	case "bulk", "junk", "list", "auto_reply":
-		return true
-	}
-	return false
-}
-
-// word is the first word of a field in lower case.
-func word(s string) string {
-	s, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(s)), ";")
-	s, _, _ = strings.Cut(s, " ")
-	return s
+	return o == report.Reply || o == report.Notice || o == report.Bulk
 }
 
 // hopField names a list a message went through; it is there once for each.

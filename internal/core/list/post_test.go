@@ -36,7 +36,7 @@ func TestAutomatic(t *testing.T) {
 		{"Subject: s\r\n", "a@b.c", false},
 		{"Subject: s\r\n", "", true},
 		{"Auto-Submitted: no\r\n", "a@b.c", false},
-		{"Auto-Submitted: auto-generated; owner-email=\"x\"\r\n", "a@b.c", true},
+		{"Auto-Submitted: auto-generated; owner-email=\"x\"\r\n", "a@b.c", false},
 		{"auto-submitted: AUTO-REPLIED (vacation)\r\n", "a@b.c", true},
 		{"Precedence: Bulk\r\n", "a@b.c", true},
 		{"Precedence: junk\r\n", "a@b.c", true},
