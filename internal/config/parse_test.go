@@ -287,7 +287,7 @@ func TestWarnings(t *testing.T) {
 	c, _, got := parse(t, Serve, nil, env, nil)
 	want := []string{
 		"unknown variable POSTROAD_ASUME_VERIFIED; did you mean POSTROAD_ASSUME_VERIFIED?",
-		"unknown variable POSTROAD_SMTP_FILE; did you mean POSTROAD_SMTP?",
+		"unknown variable POSTROAD_SMTP_FILE; did you mean POSTROAD_SMTP_RATE?",
 		"unknown variable POSTROAD_QQQQQQQQQQQQ",
 		"POSTROAD_STRICT has no effect: it is only for dev",
 	}
