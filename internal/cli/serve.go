@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -67,9 +66,7 @@ func start(e *Env, mode config.Mode, args []string) error {
 	for _, w := range app.Warnings(cfg) {
 		log.Warn("INSECURE SETTING: " + w)
 	}
-	if mode == config.Serve && os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	collectSeldom(mode)
 	if mode == config.Serve && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + syncers)
 	}
@@ -106,12 +103,6 @@ func onHangup(fn func()) (stop func()) {
 	}()
 	return func() { signal.Stop(c); close(done) }
 }
-
-// gcPercent lets the heap of a server grow to four times what is in use before
-// it is collected: at full load the collector takes a sixth of the processor
-// otherwise, for some ten megabytes. The memory limit bounds it where memory is
-// short.
-const gcPercent = 300
 
 // syncers are the goroutines that spend their time waiting for the disk: of the
 // journal, of the segments, of the tables. Go leaves a processor to a goroutine

@@ -14,8 +14,8 @@ const (
 	applyBytes = 32 << 20               // or so many bytes of them,
 	applyAfter = 250 * time.Millisecond // or after so long, or when someone reads
 	// Beyond these callers wait.
-	maxPendingRows  = 200_000
-	maxPendingBytes = 256 << 20
+	maxPendingRows  = 60_000
+	maxPendingBytes = 64 << 20
 	// fullRecord is the size after which a batch goes on in another record.
 	fullRecord = 16 << 20
 )
