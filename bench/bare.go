@@ -85,7 +85,8 @@ func defineBare(f *flag.FlagSet) func(context.Context) error {
 	}
 }
 
-// run takes the two in turn.
+// run takes the two in turn, each after a fifth as many messages that are not
+// counted: connections are open then, and heaps as large as they stay.
 func (b *bare) run(ctx context.Context, r *report) error {
 	dir, remove, err := workDir("")
 	if err != nil {
@@ -157,6 +158,11 @@ func (b *bare) runPostroad(ctx context.Context, r *report, binary, dir string) e
 }
 
 func (b *bare) measure(ctx context.Context, r *report, name string, l *load, pid int) error {
+	warm := *l
+	warm.messages = max(1, l.messages/5)
+	if seen := warm.run(ctx); seen.Accepted != warm.messages {
+		return fmt.Errorf("%s: only %d of %d messages were accepted while warming up: %s", name, seen.Accepted, warm.messages, seen.Error)
+	}
 	before, err := cpu(pid)
 	if err != nil {
 		return err

@@ -112,8 +112,11 @@ func sqliteDSN(path string, readOnly bool) string {
 	if readOnly {
 		cache = "cache_size(-4096)" // the file is in the system's cache as well
 	}
-	for _, p := range []string{"busy_timeout(20000)", "journal_mode(WAL)", "synchronous(FULL)",
-		cache, "temp_store(MEMORY)", "wal_autocheckpoint(8000)", "journal_size_limit(67108864)"} {
+	// Pages of 8 kB, which a new database gets: rows of messages and events are of
+	// half a kilobyte to two, and a page costs two writes in the log and one in the
+	// file whatever its size.
+	for _, p := range []string{"page_size(8192)", "busy_timeout(20000)", "journal_mode(WAL)", "synchronous(FULL)",
+		cache, "temp_store(MEMORY)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"} {
 		q.Add("_pragma", p)
 	}
 	if readOnly {

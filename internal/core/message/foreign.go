@@ -18,6 +18,15 @@ import (
 func (s *Service) Read(ctx context.Context, body io.Reader) (raw []byte, release func(), err error) {
 	f := &form{memory: s.memory}
 	raw, err = s.readAll(&counted{r: f, body: body, left: s.MaxBytes + 1})
+	if err == nil {
+		// It will be marked and taken apart, which makes copies of it.
+		more := 2 * int64(len(raw))
+		if f.memory.take(more) {
+			f.held += more
+		} else {
+			err = errBusy()
+		}
+	}
 	if err != nil {
 		f.release()
 		return nil, nil, err

@@ -91,10 +91,14 @@ func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.body.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
 	if n > 0 && !c.r.memory.take(int64(n)) {
-		return 0, errs.New(errs.Unavailable, "too much mail is being received at this moment, try again later")
+		return 0, errBusy()
 	}
 	c.r.held += int64(n)
 	return n, err
+}
+
+func errBusy() error {
+	return errs.New(errs.Unavailable, "too much mail is being received at this moment, try again later")
 }
 
 func (r *form) take(field op.Field, limit int64) error {
