@@ -319,10 +319,10 @@ func TestScenarioListRefuses(t *testing.T) {
 		{"no member", "From: eve@example.net\r\n", "takes mail from its subscribed members only"},
 		{"who has left", "From: gone@example.net\r\n", "takes mail from its subscribed members only"},
 		{"two authors", "From: ann@example.net, bob@example.net\r\n", "takes mail from its subscribed members only"},
-		{"automatic", from + "Auto-Submitted: auto-replied\r\n", "automatic replies and bulk mail"},
-		{"bulk", from + "Precedence: bulk\r\n", "automatic replies and bulk mail"},
+		{"automatic", from + "Auto-Submitted: auto-replied\r\n", "automatic replies, reports and bulk mail"},
+		{"bulk", from + "Precedence: bulk\r\n", "automatic replies, reports and bulk mail"},
 		{"loop", from + "X-Postroad-List: Devs@example.com\r\n", "has been sent to mailing list devs@example.com already"},
-		{"loop by List-Id", from + "List-Id: The list <devs.example.com>\r\n", "has been sent to mailing list devs@example.com already"},
+		{"loop by List-Id", from + "List-Id: The list <devs.example.com>\r\n", "automatic replies, reports and bulk mail"},
 		{"many lists", from + strings.Repeat("X-Postroad-List: x@y.z\r\n", 5), "went through 5 mailing lists"},
 	} {
 		if err := post(c.header); !errs.Is(err, errs.Forbidden) || !strings.Contains(err.Error(), c.text) {

@@ -114,14 +114,23 @@ func (s *Service) Recipient(ctx context.Context, a addr.Address) (*Target, error
 	return t, nil
 }
 
-// Wanted reports whether a list or a route of an existing domain takes the
-// address: in capture mode such mail takes the way it would take in production.
-func (s *Service) Wanted(ctx context.Context, a addr.Address) (*Target, error) {
-	t, err := s.Recipient(ctx, a)
+// Captured returns the target an address is in capture mode, nil if its mail is
+// only to be captured: what lists, routes and return paths take goes the way it
+// would go in production. There a sender of the accounts' own domains would have
+// logged in, and posts to lists as their owner: own leaves them out, and left
+// tells that they were.
+func (s *Service) Captured(ctx context.Context, a addr.Address, own bool) (t *Target, left bool, err error) {
+	t, err = s.Recipient(ctx, a)
 	if errs.Is(err, errs.NotFound) || errs.Is(err, errs.Forbidden) {
-		return nil, nil
+		return nil, true, nil
 	}
-	return t, err
+	if err == nil && own && t.list {
+		if t.list = false; !t.route {
+			t = nil
+		}
+		return t, true, nil
+	}
+	return t, false, err
 }
 
 func (s *Service) isFeedback(a addr.Address) bool {

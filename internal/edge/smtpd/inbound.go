@@ -50,6 +50,20 @@ func (s *session) receive(ctx context.Context, body io.Reader) (string, error) {
 	return id, nil
 }
 
+// capturedTarget looks in capture mode whether a recipient's mail is for a list or
+// a route. left: it is to be captured (as well).
+func (s *session) capturedTarget(ctx context.Context, a addr.Address) (left bool, err error) {
+	_, err = s.envelopeDomain(ctx)
+	t, left, err := s.b.Inbound.Captured(ctx, a, err == nil)
+	if err != nil {
+		return false, reply(err)
+	}
+	if t != nil {
+		s.targets = append(s.targets, t)
+	}
+	return left, nil
+}
+
 // captured takes a message in capture mode: for recipients that a list or a route
 // takes it goes the way of mail from outside, for all others it is captured.
 func (s *session) captured(ctx context.Context, body io.Reader) (id string, err error) {

@@ -177,8 +177,7 @@ func (s *session) Rcpt(ctx context.Context, to string, _ smtp.RcptOptions) error
 		return s.target(ctx, a)
 	}
 	if s.b.Open && s.user == "" && s.b.Inbound != nil {
-		if t, err := s.b.Inbound.Wanted(ctx, a); err != nil || t != nil {
-			s.targets = append(s.targets, t)
+		if left, err := s.capturedTarget(ctx, a); err != nil || !left {
 			return err
 		}
 	}
