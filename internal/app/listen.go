@@ -93,7 +93,7 @@ func (a *App) serveMail(l *loops) {
 			Listener: smtpd.Listener{Role: role, Addr: m.ln.Addr()}}
 		m.server = &smtp.Server{Config: smtp.Config{
 			Backend:  shedSMTP{backend, a.shed},
-			Hostname: a.cfg.Hostname, TLS: a.certs.SMTP(), ImplicitTLS: m.ImplicitTLS(), RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
+			Hostname: a.cfg.Hostname, TLS: a.certs.SMTP(), ImplicitTLS: m.ImplicitTLS(), RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(), OfferDSN: true,
 			MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, Logger: a.log,
 		}}
 		l.run("smtp", func() error { return ignoreClosed(m.server.Serve(context.Background(), m.ln)) })

@@ -37,6 +37,8 @@ func encodeMeta(m *Meta) (string, error) {
 	jsonw.Rare(w, "template", m.Template)
 	jsonw.Rare(w, "list", m.List)
 	yes(w, "foreign", m.Foreign)
+	w.Optional("return", m.ReturnTo)
+	jsonw.Rare(w, "dsn", m.DSN)
 	yes(w, "report", m.Report)
 	w.Optional("key", m.KeyID)
 	w.Optional("ip", m.RemoteIP)

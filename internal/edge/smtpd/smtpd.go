@@ -93,6 +93,7 @@ type session struct {
 	verifier scram.Verifier
 	from     string
 	rcpts    []addr.Address
+	dsn      smtp.DSN
 }
 
 var errLoginLimit = &smtp.Error{Code: 454, Enhanced: "4.7.0", Text: "too many failed logins, try again later"}
@@ -154,21 +155,26 @@ func fold(login string) string {
 }
 
 // Mail begins a message.
-func (s *session) Mail(ctx context.Context, from string, _ smtp.MailOptions) error {
+func (s *session) Mail(ctx context.Context, from string, o smtp.MailOptions) error {
 	if !s.b.Open && s.login == nil && !s.trusted {
 		return &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "authentication required"}
 	}
 	s.from = from
+	s.dsn.Return, s.dsn.EnvelopeID = o.Return, o.EnvelopeID
 	return nil
 }
 
 // Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
-func (s *session) Rcpt(_ context.Context, to string, _ smtp.RcptOptions) error {
+func (s *session) Rcpt(_ context.Context, to string, o smtp.RcptOptions) error {
 	a, err := addr.ParseMailbox(to)
 	if err != nil {
 		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
 	}
 	s.rcpts = append(s.rcpts, a)
+	if o != (smtp.RcptOptions{}) {
+		s.dsn.Recipients = append(s.dsn.Recipients, make([]smtp.RcptOptions, len(s.rcpts)-len(s.dsn.Recipients))...)
+		s.dsn.Recipients[len(s.rcpts)-1] = o
+	}
 	return nil
 }
 
@@ -180,7 +186,7 @@ func (s *session) Data(ctx context.Context, r io.Reader) (string, error) {
 	}
 	ctx = account.With(ctx, caller)
 	m, err := s.b.Messages.SubmitSMTP(ctx, message.SMTPMessage{Domain: dom, Caller: caller, Recipients: s.rcpts, Body: r,
-		RemoteIP: remoteIP(s.conn.RemoteAddr()), HELO: s.conn.HELO(), User: s.user})
+		RemoteIP: remoteIP(s.conn.RemoteAddr()), HELO: s.conn.HELO(), User: s.user, From: s.from, DSN: s.dsn})
 	if err != nil {
 		s.b.Logger.Warn("smtp message refused", "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "error", err)
 		return "", reply(err)
@@ -235,7 +241,7 @@ func (s *session) envelopeDomain(ctx context.Context) (*domain.Domain, error) {
 func literal(domain string) (string, bool) { return strings.CutPrefix(domain, "[") }
 
 // Reset forgets the transaction.
-func (s *session) Reset() { s.from, s.rcpts = "", nil }
+func (s *session) Reset() { s.from, s.rcpts, s.dsn = "", nil, smtp.DSN{} }
 
 // Close ends the session.
 func (s *session) Close() {}
