@@ -109,6 +109,9 @@ func (m *Message) Told(o report.Outcome, vars string) (told report.Outcome, ok b
 		if notify(o.Action) != smtp.NotifySuccess {
 			o.Reply = "the message could not be delivered to where mail for this address goes"
 		}
+		if strings.HasPrefix(o.Status, "5.1.") { // of the other address: this one exists
+			o.Status = ""
+		}
 		if wish = m.Meta.DSN.of(o.Address); wish.Notify == 0 {
 			wish.Notify = smtp.NotifyFailure // the default of RFC 3461 section 4.1
 		}
