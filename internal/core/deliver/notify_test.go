@@ -246,7 +246,7 @@ func (b *bed) forward(t *testing.T, returnTo string, r *message.Routed, to strin
 		t.Fatal(err)
 	}
 	m, _, err := b.Messages.Submit(context.Background(), &message.Submission{Domain: dom, MIME: []byte("From: jane@out.test\r\nSubject: hi\r\nMessage-Id: <1." + to + ">\r\n\r\nhello\r\n"), MessageID: "1." + to,
-		Recipients: []message.Recipient{{Address: to, Routed: r}}, Meta: message.Meta{Method: "smtp", From: "jane@out.test", Recipients: []string{to}, Foreign: true, ReturnTo: returnTo}})
+		Recipients: []message.Recipient{{Address: to, Routed: r}}, Meta: message.Meta{Method: "smtp", From: "jane@out.test", Recipients: []string{r.Recipient}, Foreign: true, ReturnTo: returnTo}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,6 +263,10 @@ func TestForwardFails(t *testing.T) {
 	b.Outcome(m.MessageID, "jim@secret.test", 1)
 	m = b.forward(t, boss, r, "joe@secret.test")
 	b.Outcome(m.MessageID, "joe@secret.test", 1)
+	late := &report.Recipient{Final: "joe@secret.test", Action: report.Delayed} // was not asked for
+	if err := b.Messages.Hear(context.Background(), m, "joe@secret.test", "", late); err != nil {
+		t.Fatal(err)
+	}
 	list := k.Await(t, 1)
 	got := told(t, b, list[0])
 	if o := got.Recipients[0]; len(got.Recipients) != 1 || o.Final != "info@"+from || o.Action != report.Failed || o.Status != "5.0.0" || o.Hard || got.Original.MessageID != m.MessageID || strings.Contains(strings.ReplaceAll(list[0].Data, m.MessageID, ""), "secret.test") {

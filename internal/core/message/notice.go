@@ -36,16 +36,17 @@ type Wish struct {
 	Original     string      `json:"o,omitempty"`
 }
 
-// wishes returns what an SMTP client asked for, nil when that is nothing, or when
-// there is nobody to tell. Some clients always give an ORCPT: without anything
-// else it is worth keeping only where it names another address.
-func wishes(in *SMTPMessage) *DSN {
-	if in.From == "" {
+// Wishes returns what an SMTP client asked for, with the recipients' mailboxes by
+// the index they have in asked; nil when that is nothing, or when there is nobody
+// to tell. Some clients always give an ORCPT: without anything else it is worth
+// keeping only where it names another address.
+func Wishes(sender string, asked *smtp.DSN, mailbox func(i int) string) *DSN {
+	if sender == "" {
 		return nil
 	}
-	d := &DSN{Return: in.DSN.Return, EnvelopeID: in.DSN.EnvelopeID}
-	for i, o := range in.DSN.Recipients {
-		to := addr.Canonical(in.Recipients[i].Mailbox())
+	d := &DSN{Return: asked.Return, EnvelopeID: asked.EnvelopeID}
+	for i, o := range asked.Recipients {
+		to := addr.Canonical(mailbox(i))
 		if o.Notify == 0 && (o.Original == "" || addr.Canonical(o.Original) == to) {
 			continue
 		}
@@ -101,11 +102,11 @@ func (m *Message) Told(o report.Outcome, vars string) (told report.Outcome, ok b
 	}
 	wish := m.Meta.DSN.of(o.Address)
 	if m.Meta.Foreign {
-		v, err := ParseVars(vars, o.Address)
-		if err != nil || v.Routed == nil || v.Routed.Notify {
+		to, ok := m.cameFor(vars)
+		if !ok {
 			return o, false
 		}
-		o = report.Outcome{Address: v.Routed.Recipient, Action: o.Action, Status: o.Status, LastAttempt: o.LastAttempt, RetryUntil: o.RetryUntil}
+		o = report.Outcome{Address: to, Action: o.Action, Status: o.Status, LastAttempt: o.LastAttempt, RetryUntil: o.RetryUntil}
 		if notify(o.Action) != smtp.NotifySuccess {
 			o.Reply = "the message could not be delivered to where mail for this address goes"
 		}
@@ -118,6 +119,20 @@ func (m *Message) Told(o report.Outcome, vars string) (told report.Outcome, ok b
 	}
 	o.ORCPT = smtp.RcptOptions(wish).ORCPT()
 	return o, wish.Notify&notify(o.Action) != 0
+}
+
+// cameFor is the address that mail from outside came in for and a delivery with
+// these variables sends on; false if nobody is to hear of the delivery, or that
+// cannot be told any more.
+func (m *Message) cameFor(vars string) (string, bool) {
+	if vars == "" && len(m.Meta.Recipients) == 1 {
+		return m.Meta.Recipients[0], true
+	}
+	v, err := ParseVars(vars, "")
+	if err != nil || v.Routed == nil || v.Routed.Notify {
+		return "", false
+	}
+	return v.Routed.Recipient, true
 }
 
 // Notice is a delivery status notification to the sender of a message, stored but
@@ -200,9 +215,8 @@ func (s *Service) notification(m *Message, dom *domain.Domain, recipient string,
 
 // Hear tells the sender of m what a report of another server says about the
 // delivery to recipient, if the sender asked for that: it went to our return path
-// and not to the sender. vars are the delivery's, "" when they are gone; mail that
-// a route forwarded is not reported on without them. What the other server wrote
-// is not passed on, and the same is told once a day at most.
+// and not to the sender. vars are the delivery's, "" when they are gone. What the
+// other server wrote is not passed on, and the same is told once a day at most.
 func (s *Service) Hear(ctx context.Context, m *Message, recipient, vars string, r *report.Recipient) error {
 	o, ok := m.Told(report.Outcome{Address: recipient, Action: r.Action, Status: r.Status, Code: r.Code, Reply: said(r), RemoteMTA: r.RemoteMTA}, vars)
 	if !ok {

@@ -39,7 +39,7 @@ func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, err
 		return nil, err
 	}
 	d.sub.Meta.RemoteIP, d.sub.Meta.KeyID = in.RemoteIP, in.Caller.KeyID
-	if d.sub.Meta.DSN = wishes(&in); d.sub.Meta.DSN != nil {
+	if d.sub.Meta.DSN = Wishes(in.From, &in.DSN, func(i int) string { return in.Recipients[i].Mailbox() }); d.sub.Meta.DSN != nil {
 		d.sub.Meta.ReturnTo = in.From
 	}
 	d.sub.Request = Request{Method: "SMTP", Path: in.User, RemoteIP: in.RemoteIP, UserAgent: shorten(in.HELO, 200), KeyID: in.Caller.KeyID}
