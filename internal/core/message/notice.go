@@ -41,7 +41,7 @@ type Wish struct {
 // to tell. Some clients always give an ORCPT: without anything else it is worth
 // keeping only where it names another address.
 func Wishes(sender string, asked *smtp.DSN, mailbox func(i int) string) *DSN {
-	if sender == "" {
+	if sender == "" || asked.Return == 0 && asked.EnvelopeID == "" && asked.Recipients == nil {
 		return nil
 	}
 	d := &DSN{Return: asked.Return, EnvelopeID: asked.EnvelopeID}
@@ -94,7 +94,7 @@ func notify(a report.Action) smtp.Notify {
 // that a route forwarded it names the address it was sent to only: where that
 // mail goes is the recipient's secret (RFC 3464 section 4.2).
 func (m *Message) Told(o report.Outcome, vars string) (told report.Outcome, ok bool) {
-	if m.Meta.ReturnTo == "" || m.Meta.Report || m.Meta.Options.TestMode {
+	if m.Meta.ReturnTo == "" || m.Meta.Report || m.Meta.Options.TestMode || m.Meta.DSN == nil && o.Action != report.Failed {
 		return o, false
 	}
 	if m.Meta.List != nil && addr.Canonical(o.Address) != addr.Canonical(m.Meta.List.Address) {
