@@ -42,7 +42,7 @@ func (b *bed) ask(t *testing.T, env smtp.Envelope) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	id := strings.NewReplacer(" ", "", ":", "").Replace(t.Name()+env.To[0]) + "@client.test"
+	id := strings.NewReplacer(" ", "", ":", "", "\u00fc", "u").Replace(t.Name()+env.To[0]) + "@client.test"
 	res, err := c.Send(ctx, env, smtp.Message{[]byte("From: " + env.From + "\r\nTo: undisclosed-recipients:;\r\nSubject: Order\r\nMessage-Id: <" + id + ">\r\n\r\nThank you.\r\n")})
 	if err != nil || res.Data.Code != 250 {
 		t.Fatalf("submission: %v %+v", err, res)
@@ -332,5 +332,19 @@ func TestNotifyList(t *testing.T) {
 	b.Idle()
 	if m := there.Messages(); len(k.All()) != 1 || len(m) != 1 || m[0].Asked[0] != "" {
 		t.Errorf("%d reports; members got %+v", len(k.All()), m)
+	}
+}
+
+// TestReportInUTF8: a sender with an address beyond ASCII is told as well (RFC
+// 6533).
+func TestReportInUTF8(t *testing.T) {
+	b, k := asking(t, apptest.Options{})
+	b.home(t, k)
+	b.site(t, "there.test", script{Any: "550 5.1.1 no such user"})
+	id := b.ask(t, smtp.Envelope{From: "b\u00f6rse@" + from, To: []string{"j\u00fcrgen@there.test"}, DSN: &smtp.DSN{Recipients: []smtp.RcptOptions{{Notify: smtp.NotifyFailure, OriginalType: "utf-8", Original: "j\u00fcrgen@old.test"}}}})
+	got := told(t, b, k.Await(t, 1)[0])
+	r := got.Recipients[0]
+	if m := k.Messages()[0]; m.To[0] != "b\u00f6rse@"+from || !strings.Contains(m.Params, "SMTPUTF8") || r.Final != "j\u00fcrgen@there.test" || r.Original != "j\u00fcrgen@old.test" || got.Original.MessageID != id {
+		t.Errorf("%+v\n%s %s", got, m.Params, m.Data)
 	}
 }
