@@ -254,7 +254,8 @@ func (b *bed) forward(t *testing.T, returnTo string, r *message.Routed, to strin
 }
 
 // TestForwardFails: the sender of mail from outside hears that it failed, if it
-// is known to be the sender, and not where it went.
+// is known to be the sender, and not where it went; nothing of what others send
+// again.
 func TestForwardFails(t *testing.T) {
 	b, k := asking(t, apptest.Options{})
 	b.site(t, "secret.test", script{Any: "550 5.1.1 <jim@secret.test> unknown"})
@@ -272,6 +273,8 @@ func TestForwardFails(t *testing.T) {
 	if o := got.Recipients[0]; len(got.Recipients) != 1 || o.Final != "info@"+from || o.Action != report.Failed || o.Status != "5.0.0" || o.Hard || got.Original.MessageID != m.MessageID || strings.Contains(strings.ReplaceAll(list[0].Data, m.MessageID, ""), "secret.test") {
 		t.Errorf("%+v\n%s", got, list[0].Data)
 	}
+	b.Must("POST", "/v3/domains/"+from+"/messages/"+m.StorageKey, fields{"to", "again@secret.test"})
+	b.Outcome(m.MessageID, "again@secret.test", 1)
 	b.Idle()
 	if n := len(k.All()); n != 1 {
 		t.Errorf("%d reports", n)
