@@ -99,7 +99,7 @@ func (a *App) serveMail(l *loops) {
 			Listener: smtpd.Listener{Role: role, Addr: m.ln.Addr()}}
 		m.server = &smtp.Server{Config: smtp.Config{
 			Backend:  shedSMTP{backend, a.shed},
-			Hostname: a.cfg.Hostname, TLS: a.certs.SMTP(), ImplicitTLS: m.ImplicitTLS(), RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(),
+			Hostname: a.cfg.Hostname, TLS: a.certs.SMTP(), ImplicitTLS: m.ImplicitTLS(), RequireTLSForAuth: !a.dev(), AllowBareLF: a.dev(), OfferDSN: true,
 			MaxMessageBytes: int64(a.cfg.MaxMessage), MaxConnections: 2000, MaxConnectionsPerIP: 500, MaxConnectRate: a.cfg.SMTPRate, Logger: a.log,
 			ProxyNetworks: a.smtpProxies, XClientNetworks: a.smtpXClient,
 		}}

@@ -199,9 +199,12 @@ func detail(v *message.View, rcpt string) panel.MessageDetail {
 	if t := v.Meta.Options.DeliveryTime; t != 0 {
 		d.Scheduled = time.UnixMicro(t)
 	}
-	if v.Meta.Method == "smtp" {
+	switch {
+	case v.Meta.Report:
+		d.Via = "this server, which reports on " + v.Request.Path
+	case v.Meta.Method == "smtp":
 		d.Via = "SMTP"
-	} else {
+	default:
 		d.Request = showRequest(v)
 	}
 	for i := range v.Recipients {

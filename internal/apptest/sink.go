@@ -47,8 +47,9 @@ type Message struct {
 	From   string
 	Params string // of MAIL
 	To     []string
-	Data   string // lines ended by CRLF, dots unstuffed
-	Raw    string // as it came, with the final dot
+	Asked  []string // parameters of RCPT, as To
+	Data   string   // lines ended by CRLF, dots unstuffed
+	Raw    string   // as it came, with the final dot
 	TLS    bool
 	User   string
 	Conn   int    // number of the connection, from 1
@@ -402,7 +403,7 @@ func (d *dialogue) mail(rest string) bool {
 }
 
 func (d *dialogue) rcpt(rest string) bool {
-	to, _, _ := strings.Cut(strings.TrimPrefix(rest, "TO:"), " ")
+	to, params, _ := strings.Cut(strings.TrimPrefix(rest, "TO:"), " ")
 	to = strings.Trim(to, "<>")
 	if !d.open {
 		return d.say("503 5.5.1 MAIL first")
@@ -412,7 +413,7 @@ func (d *dialogue) rcpt(rest string) bool {
 		s = d.s.Any
 	}
 	if s == "" || s == Hold || s == ThenDrop {
-		d.m.To = append(d.m.To, to)
+		d.m.To, d.m.Asked = append(d.m.To, to), append(d.m.Asked, params)
 	}
 	return d.step(s, "250 2.1.5 ok")
 }

@@ -34,6 +34,8 @@ type outcome struct {
 	after   []event.Type
 
 	unattempted bool // decided without an attempt
+	said        bool // the status is what the server said
+	passed      bool // the server has what the sender asked of notifications
 
 	next    time.Duration // wait before the next attempt, for deferred, whatever the schedule says
 	soon    time.Duration // as next, within the schedule
@@ -47,6 +49,7 @@ type last struct {
 	Message  string `json:"message"`
 	MX       string `json:"mx,omitempty"`
 	At       int64  `json:"at"`
+	Told     bool   `json:"told,omitempty"` // the sender knows of the delay
 }
 
 func (o *outcome) deliver(code int, enhanced, text string) {
@@ -85,6 +88,12 @@ func (o *outcome) lastAttempt() (l last) {
 	return l
 }
 
+func (o *outcome) setLast(l last) {
+	if b, err := json.Marshal(l); err == nil {
+		o.d.Last = string(b)
+	}
+}
+
 func (o *outcome) set(v verdict, code int, enhanced, text string) {
 	o.verdict = v
 	o.status.Code, o.status.EnhancedCode, o.status.Message = code, enhanced, text
@@ -94,6 +103,7 @@ func (o *outcome) set(v verdict, code int, enhanced, text string) {
 // rcpt says whether the reply was to the recipient itself: only then a
 // permanent refusal says something about the address.
 func (o *outcome) classify(code int, enhanced, text, mx string, rcpt bool) {
+	o.said = true
 	if code >= 200 && code < 300 {
 		o.meaning = verdictOf{Class: classify.Accepted}
 		o.deliver(code, enhanced, "OK")

@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -22,6 +21,7 @@ type entry struct {
 	events []*event.Event
 	due    int64
 	revive *queue.Delivery // takes the delivery's place, which gets no outcome
+	notice *message.Notice // to the sender, of this and the message's other outcomes; may be nil
 }
 
 // record writes the outcomes: one transaction with the events, what follows
@@ -45,8 +45,12 @@ func (e *Engine) record(ctx context.Context, msg *message.Message, list []*outco
 		e.count(o)
 		e.logAttempt(msg, o)
 	}
+	tell := e.told(msg, list)
 	for try, wait := 1, 100*time.Millisecond; ; try, wait = try+1, min(2*wait, 10*time.Second) {
-		err := e.commit(ctx, entries)
+		err := e.notify(ctx, entries, tell)
+		if err == nil {
+			err = e.commit(ctx, entries)
+		}
 		if err == nil {
 			return
 		}
@@ -72,6 +76,11 @@ func (e *Engine) write(tx *db.Tx, entries []entry) error {
 	for _, en := range entries {
 		for _, ev := range en.events {
 			if err := e.Events.Stage(tx, ev); err != nil {
+				return err
+			}
+		}
+		if en.notice != nil {
+			if err := en.notice.Stage(tx); err != nil {
 				return err
 			}
 		}
@@ -159,10 +168,7 @@ const lastTry = time.Minute
 func (e *Engine) reschedule(o *outcome, jitter float64) int64 {
 	d := o.d
 	now := e.clock.Now()
-	b, err := json.Marshal(last{o.status.Code, o.status.EnhancedCode, o.status.Message, o.status.MXHost, now.UnixMicro()})
-	if err == nil {
-		d.Last = string(b)
-	}
+	o.setLast(last{o.status.Code, o.status.EnhancedCode, o.status.Message, o.status.MXHost, now.UnixMicro(), o.lastAttempt().Told})
 	wait := o.next
 	if wait == 0 {
 		if d.Tries >= len(e.Retry) {

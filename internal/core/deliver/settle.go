@@ -66,10 +66,10 @@ func (e *Engine) settle(ctx context.Context, list []*queue.Delivery, order queue
 			return nil, err
 		}
 	}
-	out := make([]entry, len(list))
+	out, outcomes := make([]entry, len(list)), make([]*outcome, len(list))
 	for i, d := range list {
 		o := &outcome{d: d, began: e.clock.Now(), unattempted: true}
-		out[i] = entry{o: o, msg: msg}
+		out[i], outcomes[i] = entry{o: o, msg: msg}, o
 		if order.Kind == queue.Expire && e.missed(msg, d) {
 			out[i].revive = e.revived(msg, d)
 			continue
@@ -79,7 +79,7 @@ func (e *Engine) settle(ctx context.Context, list []*queue.Delivery, order queue
 			out[i].events = e.sealed(msg, o)
 		}
 	}
-	return out, nil
+	return out, e.notify(ctx, out, e.told(msg, outcomes))
 }
 
 // revival is how long what missed its time because the program was down may

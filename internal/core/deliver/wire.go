@@ -216,6 +216,9 @@ func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
 	for i, o := range j.list {
 		env.To[i] = wireAddress(o.d.Recipient)
 	}
+	if j.msg.Meta.DSN != nil {
+		env.DSN = j.msg.PassOn(j.recipients())
+	}
 	c.sent++
 	res, err := c.Send(ctx, env, j.body)
 	if errors.Is(err, smtp.ErrNoEightBit) {
@@ -239,6 +242,7 @@ func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
 	for i, o := range j.list {
 		t.decide(o, &res, i, refused, err, c.mx)
 		o.note(c, detail)
+		o.passed = env.DSN != nil && c.Extensions().DSN
 	}
 	return nil
 }
@@ -320,7 +324,7 @@ func (f *failure) apply(list []*outcome) {
 		default:
 			o.tempfail(f.code, f.enhanced, f.text)
 		}
-		o.meaning = f.verdict
+		o.meaning, o.said = f.verdict, f.said
 		if f.via != nil {
 			o.note(f.via, detail)
 			if f.said {

@@ -10,6 +10,7 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/mail/authres"
 	"postroad/internal/mail/mime"
+	"postroad/internal/mail/smtp"
 )
 
 // group is what routes ask for the targets of one domain: one message, as the
@@ -19,6 +20,7 @@ type group struct {
 	raw    []byte  // with our fields
 	fields mime.Fields
 	rcpts  []string // a route matched for
+	dsn    smtp.DSN // what was asked for them
 
 	recipients []message.Recipient
 	seen       map[string]bool

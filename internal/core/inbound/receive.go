@@ -207,6 +207,7 @@ func (s *Service) match(ctx context.Context, g *group, t *Target) (bool, error) 
 	}
 	if len(list) > 0 {
 		g.rcpts = append(g.rcpts, t.Mailbox)
+		g.dsn.Recipients = append(g.dsn.Recipients, t.Options)
 	}
 	return len(list) > 0, nil
 }
@@ -232,7 +233,8 @@ func (s *Service) submit(ctx context.Context, r *received, g *group) error {
 	m.Recipients, m.FromMailbox, m.RemoteIP = g.rcpts, r.Sender, r.IP.String()
 	m.UTF8, m.EightBit = m.UTF8 || r.UTF8, m.EightBit || r.EightBit
 	if r.authentic() {
-		m.ReturnTo = r.Sender
+		g.dsn.Return, g.dsn.EnvelopeID = r.Return, r.EnvelopeID
+		m.ReturnTo, m.DSN = r.Sender, message.Wishes(r.Sender, &g.dsn, func(i int) string { return g.rcpts[i] })
 	}
 	sub.Request = message.Request{Method: "SMTP", RemoteIP: r.IP.String(), UserAgent: clip(r.HELO, 200)}
 	_, _, err = s.Messages.Submit(ctx, sub)

@@ -63,14 +63,25 @@ func (s *Service) returned(ctx context.Context, r *received, t *Target) error {
 		return s.ignore(r, t.Mailbox, "it is no bounce")
 	}
 	var events []*event.Event
+	known := false
 	for _, rcpt := range b.Recipients[:min(len(b.Recipients), maxReported)] {
 		to, vars, err := s.whom(ctx, m, rcpt.Address())
 		if err != nil {
 			return err
 		}
+		if to == "" {
+			continue
+		}
+		known = true
+		if err := s.Messages.Hear(ctx, m, to, vars, &rcpt); err != nil {
+			return err
+		}
 		if e := bounced(m, to, vars, &rcpt); e != nil {
 			events = append(events, e)
 		}
+	}
+	if known && len(events) == 0 {
+		return nil // a report of success: its sender has been told if they asked
 	}
 	if len(events) == 0 {
 		return s.ignore(r, t.Mailbox, "it reports no failure of a recipient of the message")
@@ -97,7 +108,7 @@ func (s *Service) whom(ctx context.Context, m *message.Message, address string) 
 // is nothing to say. Mailgun: a delayed bounce is failed, with is-delayed-bounce
 // and no envelope; only a hard one adds the address to the bounces.
 func bounced(m *message.Message, to, vars string, r *report.Recipient) *event.Event {
-	if to == "" || r.Action != report.Failed && r.Action != report.Delayed {
+	if r.Action != report.Failed && r.Action != report.Delayed {
 		return nil
 	}
 	e := m.EventFor(event.Failed, to, vars)

@@ -19,6 +19,7 @@ import (
 	"postroad/internal/mail/authres"
 	"postroad/internal/mail/dkim"
 	"postroad/internal/mail/report"
+	"postroad/internal/mail/smtp"
 )
 
 // Config is what the service is made of.
@@ -57,13 +58,15 @@ type Session struct {
 	UTF8       bool   // SMTPUTF8 was asked for
 	EightBit   bool   // BODY=8BITMIME was
 	Sender     string // MAIL FROM without brackets, "" for the null sender
+	Return     smtp.Return
+	EnvelopeID string
 	QueueID    string
-	RequireTLS bool
 }
 
 // Target is a recipient that was taken.
 type Target struct {
 	Mailbox string // as it came
+	Options smtp.RcptOptions
 	domain  *domain.Domain
 	ascii   string // with the domain in A-labels
 

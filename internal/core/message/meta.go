@@ -50,10 +50,12 @@ type Meta struct {
 	// List is the mailing list a batch is a post to: its To is that of the post.
 	List    *event.MailingList `json:"list,omitempty"`
 	Foreign bool               `json:"foreign,omitempty"` // came from outside, without credentials
-	Report  bool               `json:"report,omitempty"`  // about mail: has no return address itself (RFC 5321 section 4.5.5)
-	// ReturnTo is the envelope sender of a message from outside, if it is proved
-	// that it sent it: whom to tell when it cannot be delivered.
+	// ReturnTo is the envelope sender the message came with, where reports about
+	// it are to go (see Notice): of a submission when it asked for reports, of
+	// mail from outside when SPF or DKIM vouch for it.
 	ReturnTo   string `json:"return,omitempty"`
+	DSN        *DSN   `json:"dsn,omitempty"`
+	Report     bool   `json:"report,omitempty"` // about mail: has no return address itself (RFC 5321 section 4.5.5)
 	KeyID      string `json:"key,omitempty"`
 	RemoteIP   string `json:"ip,omitempty"`
 	StorageURL string `json:"url,omitempty"`

@@ -38,12 +38,18 @@ func fill(r *rand.Rand, v reflect.Value) {
 		v.SetBool(r.IntN(2) == 0)
 	case reflect.Int, reflect.Int64:
 		v.SetInt([]int64{0, -1, 300, 1763668999123456}[r.IntN(4)])
+	case reflect.Uint8:
+		v.SetUint(uint64(r.IntN(3)))
 	case reflect.Array:
 		for i := range v.Len() {
 			fill(r, v.Index(i))
 		}
 	case reflect.Map:
-		if r.IntN(2) == 0 {
+		switch {
+		case r.IntN(2) == 0:
+		case v.Type() == reflect.TypeFor[map[string]Wish]():
+			v.Set(reflect.ValueOf(map[string]Wish{"a@b.c": {Notify: 6, OriginalType: "rfc822", Original: "<a>"}, "": {}}))
+		default:
 			v.Set(reflect.ValueOf(map[string]Vars{"a@b.c": {To: "<A>", Target: "a@b.c", Vars: json.RawMessage(`{ "k": 1 }`)}, "": {}}))
 		}
 	case reflect.Slice:

@@ -7,6 +7,7 @@ import (
 	"postroad/internal/core/account"
 	"postroad/internal/core/domain"
 	"postroad/internal/mail/addr"
+	"postroad/internal/mail/smtp"
 )
 
 // SMTPMessage is what an SMTP session submits.
@@ -18,6 +19,8 @@ type SMTPMessage struct {
 	RemoteIP   string
 	HELO       string
 	User       string
+	From       string   // envelope sender, "" for the null sender
+	DSN        smtp.DSN // what is asked of notifications; Recipients by index
 }
 
 // SubmitSMTP takes a message from an SMTP session and returns its id.
@@ -36,6 +39,9 @@ func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, err
 		return nil, err
 	}
 	d.sub.Meta.RemoteIP, d.sub.Meta.KeyID = in.RemoteIP, in.Caller.KeyID
+	if d.sub.Meta.DSN = Wishes(in.From, &in.DSN, func(i int) string { return in.Recipients[i].Mailbox() }); d.sub.Meta.DSN != nil {
+		d.sub.Meta.ReturnTo = in.From
+	}
 	d.sub.Request = Request{Method: "SMTP", Path: in.User, RemoteIP: in.RemoteIP, UserAgent: shorten(in.HELO, 200), KeyID: in.Caller.KeyID}
 	m, _, err := s.Submit(ctx, d.sub)
 	return m, err

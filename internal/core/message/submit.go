@@ -52,6 +52,7 @@ type Config struct {
 	Retention time.Duration // of stored messages whose domain says nothing
 	GiveUp    time.Duration // how long delivery is tried at most
 	Returns   report.Secret // signs return paths
+	Hostname  string        // of this server, which reports are from
 	APIBase   string        // scheme://host for storage URLs of messages that did not come by HTTP
 	Dev       bool          // domains are made on first use
 	MaxMemory int64         // bytes of messages being received at the same time; 0 means 512 MB
@@ -191,6 +192,7 @@ type pending struct {
 	list     []*queue.Delivery
 	accepted []*event.Event
 	audience int64
+	notice   *Notice // to the sender; mostly nil
 }
 
 // ready does what needs no transaction.
@@ -204,6 +206,9 @@ func (s *Service) ready(ctx context.Context, sub *Submission) (*pending, error) 
 		s.bodies.Put(p.m.ID, sub.MIME)
 	}
 	if sub.Audience != 0 {
+		if p.notice, err = s.posted(ctx, p.m); err != nil {
+			return nil, err
+		}
 		p.accepted, err = s.acceptedPost(p.m)
 	} else {
 		p.list = s.deliveries(p.m, sub, p.m.CreatedAt)
@@ -226,6 +231,11 @@ func (s *Service) stage(tx *db.Tx, p *pending) error {
 	if p.audience != 0 {
 		stageExpansion(tx, p.m, p.audience)
 		tx.AfterCommit(s.wakeExpansion)
+	}
+	if p.notice != nil {
+		if err := p.notice.Stage(tx); err != nil {
+			return err
+		}
 	}
 	return s.stageEvents(tx, p.accepted)
 }

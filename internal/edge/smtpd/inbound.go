@@ -23,9 +23,10 @@ func (s *session) outside() bool {
 
 // target takes a recipient from outside, or refuses it before anything is sent
 // that would have to be bounced.
-func (s *session) target(ctx context.Context, a addr.Address) error {
+func (s *session) target(ctx context.Context, a addr.Address, o smtp.RcptOptions) error {
 	t, err := s.b.Inbound.Recipient(ctx, a)
 	if err == nil {
+		t.Options = o
 		s.targets = append(s.targets, t)
 		return nil
 	}
@@ -40,7 +41,7 @@ func (s *session) target(ctx context.Context, a addr.Address) error {
 // receive takes a message from outside.
 func (s *session) receive(ctx context.Context, body io.Reader) (string, error) {
 	in := inbound.Session{HELO: s.conn.HELO(), Extended: s.conn.Extended(), TLS: s.conn.TLS() != nil, UTF8: s.mail.UTF8, EightBit: s.mail.Body8Bit,
-		Sender: s.from, QueueID: ids.Hex(8), IP: clientIP(s.conn.RemoteAddr())}
+		Sender: s.from, Return: s.mail.Return, EnvelopeID: s.mail.EnvelopeID, QueueID: ids.Hex(8), IP: clientIP(s.conn.RemoteAddr())}
 	id, err := s.b.Inbound.Receive(ctx, in, s.targets, body)
 	if err != nil {
 		s.b.Logger.Warn("inbound message refused", "from", s.from, "ip", in.IP, "error", err)

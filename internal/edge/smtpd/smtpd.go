@@ -98,6 +98,7 @@ type session struct {
 	mail     smtp.MailOptions
 	rcpts    []addr.Address
 	targets  []*inbound.Target // recipients of a message from outside
+	dsn      smtp.DSN
 }
 
 var errLoginLimit = &smtp.Error{Code: 454, Enhanced: "4.7.0", Text: "too many failed logins, try again later"}
@@ -164,17 +165,18 @@ func (s *session) Mail(ctx context.Context, from string, o smtp.MailOptions) err
 		return &smtp.Error{Code: 530, Enhanced: "5.7.0", Text: "authentication required"}
 	}
 	s.from, s.mail = from, o
+	s.dsn.Return, s.dsn.EnvelopeID = o.Return, o.EnvelopeID
 	return nil
 }
 
 // Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
-func (s *session) Rcpt(ctx context.Context, to string, _ smtp.RcptOptions) error {
+func (s *session) Rcpt(ctx context.Context, to string, o smtp.RcptOptions) error {
 	a, err := addr.ParseMailbox(to)
 	if err != nil {
 		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
 	}
 	if s.outside() {
-		return s.target(ctx, a)
+		return s.target(ctx, a, o)
 	}
 	if s.b.Open && s.user == "" && s.b.Inbound != nil {
 		if left, err := s.capturedTarget(ctx, a); err != nil || !left {
@@ -182,6 +184,10 @@ func (s *session) Rcpt(ctx context.Context, to string, _ smtp.RcptOptions) error
 		}
 	}
 	s.rcpts = append(s.rcpts, a)
+	if o != (smtp.RcptOptions{}) {
+		s.dsn.Recipients = append(s.dsn.Recipients, make([]smtp.RcptOptions, len(s.rcpts)-len(s.dsn.Recipients))...)
+		s.dsn.Recipients[len(s.rcpts)-1] = o
+	}
 	return nil
 }
 
@@ -204,7 +210,7 @@ func (s *session) submit(ctx context.Context, r io.Reader) (string, error) {
 	}
 	ctx = account.With(ctx, caller)
 	m, err := s.b.Messages.SubmitSMTP(ctx, message.SMTPMessage{Domain: dom, Caller: caller, Recipients: s.rcpts, Body: r,
-		RemoteIP: remoteIP(s.conn.RemoteAddr()), HELO: s.conn.HELO(), User: s.user})
+		RemoteIP: remoteIP(s.conn.RemoteAddr()), HELO: s.conn.HELO(), User: s.user, From: s.from, DSN: s.dsn})
 	if err != nil {
 		s.b.Logger.Warn("smtp message refused", "user", s.user, "ip", remoteIP(s.conn.RemoteAddr()), "error", err)
 		return "", reply(err)
@@ -260,7 +266,7 @@ func literal(domain string) (string, bool) { return strings.CutPrefix(domain, "[
 
 // Reset forgets the transaction.
 func (s *session) Reset() {
-	s.from, s.mail, s.rcpts, s.targets = "", smtp.MailOptions{}, nil, nil
+	s.from, s.mail, s.rcpts, s.targets, s.dsn = "", smtp.MailOptions{}, nil, nil, smtp.DSN{}
 }
 
 // Close ends the session.

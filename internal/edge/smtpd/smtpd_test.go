@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	stdsmtp "net/smtp"
 	"net/textproto"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func start(t *testing.T, open bool, trusted ...netip.Prefix) *door {
 	cert, err := certs.SelfSigned("mx.test")
 	must(t, err)
 	srv := &smtp.Server{Config: smtp.Config{Hostname: "mx.test", TLS: &tls.Config{Certificates: []tls.Certificate{*cert}},
-		RequireTLSForAuth: !open, AllowBareLF: open, MaxMessageBytes: 1 << 20,
+		RequireTLSForAuth: !open, AllowBareLF: open, MaxMessageBytes: 1 << 20, OfferDSN: true,
 		Backend: &smtpd.Submission{Messages: messages, Domains: domains, Accounts: accounts, Logger: log, Open: open, Trusted: trusted, Logins: smtpd.NewLogins(clock.System{})}}}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -158,6 +159,68 @@ func TestSubmission(t *testing.T) {
 	must(t, err)
 	if s := string(raw); strings.Contains(s, "Bcc") || strings.Contains(s, "c@d.com") || !strings.Contains(s, "Message-Id: <") {
 		t.Fatalf("%s", s)
+	}
+}
+
+// TestNotifications: what a session asks of notifications is kept with the
+// message, and with no other message of the session.
+func TestNotifications(t *testing.T) {
+	d := start(t, false, netip.MustParsePrefix("127.0.0.0/8"))
+	for name, login := range map[string]bool{"login": true, "trusted": false} {
+		t.Run(name, func(t *testing.T) {
+			c := d.dial(t, login)
+			if login {
+				must(t, c.Auth(stdsmtp.PlainAuth("", "user@ex.com", "secret-pw", "127.0.0.1")))
+			}
+			if ok, _ := c.Extension("DSN"); !ok {
+				t.Fatal("DSN is not offered")
+			}
+			for _, tt := range []struct {
+				mail string
+				rcpt []string
+				want *message.DSN
+			}{
+				{"<boss@ex.com> RET=HDRS ENVID=Q+2B1", []string{"<a@b.com>", "<C@d.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@d.com", "<e@d.com> NOTIFY=NEVER"},
+					&message.DSN{Return: smtp.ReturnHeaders, EnvelopeID: "Q+1", Recipients: map[string]message.Wish{
+						"c@d.com": {Notify: smtp.NotifySuccess | smtp.NotifyDelay, OriginalType: "rfc822", Original: "x+y@d.com"}, "e@d.com": {Notify: smtp.NotifyNever}}}},
+				{"<boss@ex.com>", []string{"<a@b.com>", "<c@d.com> ORCPT=rfc822;C@d.com"}, nil},
+				{"<>", []string{"<a@b.com> NOTIFY=NEVER"}, nil},
+			} {
+				if tt.mail == "<>" && !login {
+					continue // names no domain
+				}
+				say(t, c, 250, "MAIL FROM:"+tt.mail)
+				for _, r := range tt.rcpt {
+					say(t, c, 250, "RCPT TO:"+r)
+				}
+				w, err := c.Data()
+				must(t, err)
+				_, err = w.Write([]byte(letter))
+				must(t, err)
+				must(t, w.Close())
+				list, err := d.messages.Recent(context.Background(), "", 0, 0, 1)
+				must(t, err)
+				sender := ""
+				if tt.want != nil {
+					sender = "boss@ex.com"
+				}
+				if m := list[0].Meta; !reflect.DeepEqual(m.DSN, tt.want) || m.ReturnTo != sender {
+					t.Errorf("%s: %+v to %q", tt.mail, m.DSN, m.ReturnTo)
+				}
+			}
+		})
+	}
+}
+
+// say sends a command and wants its reply to have a code.
+func say(t *testing.T, c *stdsmtp.Client, code int, command string) {
+	t.Helper()
+	id, err := c.Text.Cmd("%s", command)
+	must(t, err)
+	c.Text.StartResponse(id)
+	defer c.Text.EndResponse(id)
+	if _, _, err := c.Text.ReadResponse(code); err != nil {
+		t.Fatalf("%s: %v", command, err)
 	}
 }
 

@@ -210,8 +210,8 @@ func (d *DSN) mailParams(b []byte, from string) []byte {
 	if d.EnvelopeID == "" {
 		return b
 	}
-	id := appendXtext(nil, d.EnvelopeID)
-	if _, ok := decodeXtext(string(id)); ok && len(id) <= maxEnvID {
+	id := d.ENVID()
+	if _, ok := decodeXtext(id); ok && len(id) <= maxEnvID {
 		b = append(append(b, " ENVID="...), id...)
 	}
 	return b
@@ -230,17 +230,24 @@ func (d *DSN) rcptParams(b []byte, from string, i int) []byte {
 	if o.Notify != 0 {
 		b = append(append(b, " NOTIFY="...), o.Notify.String()...)
 	}
-	if o.Original == "" || o.OriginalType == "" {
-		return b
-	}
-	value := append([]byte(o.OriginalType), ';')
-	if strings.EqualFold(o.OriginalType, "utf-8") {
-		value = appendUnitext(value, o.Original)
-	} else {
-		value = appendXtext(value, o.Original)
-	}
-	if _, _, ok := parseORCPT(string(value)); ok {
+	value := o.ORCPT()
+	if _, _, ok := parseORCPT(value); ok {
 		b = append(append(b, " ORCPT="...), value...)
 	}
 	return b
 }
+
+// ORCPT is the value of the parameter, encoded; "" when there is none.
+func (o RcptOptions) ORCPT() string {
+	value := append([]byte(o.OriginalType), ';')
+	switch {
+	case o.Original == "" || o.OriginalType == "":
+		return ""
+	case strings.EqualFold(o.OriginalType, "utf-8"):
+		return string(appendUnitext(value, o.Original))
+	}
+	return string(appendXtext(value, o.Original))
+}
+
+// ENVID is the value of the parameter, encoded; "" when there is none.
+func (d *DSN) ENVID() string { return string(appendXtext(nil, d.EnvelopeID)) }
