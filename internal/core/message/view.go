@@ -28,6 +28,7 @@ const (
 	StatusFailed     Status = "failed"     // refused for good
 	StatusExpired    Status = "expired"    // given up after the retries
 	StatusCancelled  Status = "cancelled"  // taken out of the queue
+	StatusStored     Status = "stored"     // mail from outside, kept to be fetched
 )
 
 // CaptureHost is the receiving host that events of dev mode name.
@@ -110,9 +111,19 @@ func (s *Service) Views(ctx context.Context, list []*Message) ([]*View, error) {
 
 func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	index := map[string]int{}
-	for _, a := range v.Meta.Recipients {
-		index[a] = len(v.Recipients)
-		v.Recipients = append(v.Recipients, RecipientView{Address: a, Status: StatusAccepted})
+	add := func(address string, s Status) {
+		if _, ok := index[address]; !ok {
+			index[address] = len(v.Recipients)
+			v.Recipients = append(v.Recipients, RecipientView{Address: address, Status: s})
+		}
+	}
+	if v.routed() {
+		v.places(waiting, add)
+	}
+	if len(v.Recipients) == 0 {
+		for _, a := range v.Meta.Recipients {
+			add(a, StatusAccepted)
+		}
 	}
 	for _, e := range v.Events {
 		if i, ok := index[e.Doc.Recipient]; ok {
@@ -140,6 +151,27 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
+	}
+}
+
+// routed reports whether routes decide where the message goes.
+func (v *View) routed() bool { return v.Meta.Foreign && v.Meta.List == nil }
+
+// places adds where routes sent a message from outside: whom it came for if it is
+// kept for them, and addresses and URLs it goes on to.
+func (v *View) places(waiting []*queue.Delivery, add func(string, Status)) {
+	for _, e := range v.Events {
+		switch e.Doc.Event {
+		case event.Stored:
+			for _, a := range v.Meta.Recipients {
+				add(a, StatusStored)
+			}
+		case event.Accepted:
+			add(e.Doc.Recipient, StatusAccepted)
+		}
+	}
+	for _, d := range waiting {
+		add(d.Recipient, StatusAccepted)
 	}
 }
 

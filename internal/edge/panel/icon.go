@@ -28,6 +28,7 @@ func shapes() map[string]string {
 		"unknown":    `<circle cx="8" cy="8" r="6.5" stroke-dasharray="2.6 2.6"/>`,
 		"deferred":   disc + `<path d="M8 1.5a6.5 6.5 0 0 1 0 13z" fill="currentColor" stroke="none"/>`,
 		"pending":    disc + `<path d="M8 4.5V8l2.3 1.6"/>`,
+		"stored":     `<path d="M2.5 5.5h11v7.5h-11zM2 3h12v2.5H2zM6.5 8h3"/>`,
 		"scheduled":  disc + `<path d="M8 4.5V8l2.3 1.6"/>`,
 		"accepted":   disc + `<circle cx="8" cy="8" r="2" fill="currentColor" stroke="none"/>`,
 		"captured":   `<path d="M2 9.5V12a1.5 1.5 0 0 0 1.5 1.5h9A1.5 1.5 0 0 0 14 12V9.5M8 2v7.5M5 6.8L8 9.8l3-3"/>`,

@@ -15,12 +15,13 @@ const (
 	Rejected   Status = "rejected"   // refused by us on submission
 	Failed     Status = "failed"     // refused for good by the receiving side
 	Expired    Status = "expired"    // given up after the queue lifetime
+	Stored     Status = "stored"     // mail from outside, kept to be fetched
 )
 
 // statuses returns every status in display order. The last ones matter most
 // when several recipients have to be summed up in one.
 func statuses() []Status {
-	return []Status{Captured, Delivered, Accepted, Scheduled, Deferred, Suppressed, Expired, Complained, Rejected, Failed}
+	return []Status{Captured, Stored, Delivered, Accepted, Scheduled, Deferred, Suppressed, Expired, Complained, Rejected, Failed}
 }
 
 // known reports whether s is one of the statuses.
@@ -37,7 +38,7 @@ func (s Status) known() bool {
 // signal: every status also has its word and its own icon.
 func (s Status) tone() string {
 	switch s {
-	case Delivered:
+	case Delivered, Stored:
 		return "good"
 	case Deferred, Expired, Suppressed:
 		return "warn"

@@ -79,6 +79,8 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 		f.Text = "Scheduled: not yet due." + strings.Replace(nextTry(r.NextTry, now), "Next try", "First attempt", 1)
 	case Suppressed:
 		f.Text = "Not sent: " + because(r.Reason, r.Address+" is on a suppression list") + "."
+	case Stored:
+		f.Text = fmt.Sprintf("Received for %s and stored; programs fetch it from the API.", r.Address)
 	case Rejected:
 		f.Text = "Rejected on submission: " + because(r.Reason, "no reason is recorded") + "."
 	default:
