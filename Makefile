@@ -55,7 +55,7 @@ rig-long: build
 
 # kill -9 under load alone: nothing acknowledged may be lost.
 rig-kill: build
-	go run ./rig --binary bin/postroad --only R1,R10,R11 $(RIG_FLAGS)
+	go run ./rig --binary bin/postroad --only R1,R10,R11,R16 $(RIG_FLAGS)
 
 generate:
 	go generate ./...

@@ -79,35 +79,41 @@ func (a *acceptSMTP) one(ctx context.Context, r *report, p product, dir string) 
 }
 
 func (a *acceptSMTP) measure(ctx context.Context, r *report, name string, w *running) error {
-	k, ok := w.peer.(keeper)
-	if !ok {
-		return errors.New("it does not tell what it holds")
-	}
 	file, err := writeMessage(w.dir, a.size, false, "X-Mailgun-Deliver-By: "+time.Now().Add(24*time.Hour).Format(time.RFC1123Z))
 	if err != nil {
 		return err
 	}
-	m, err := begin(ctx, w.group)
+	one, err := taking(ctx, w, smtpLoad(w.addr(), file, a.connections), a.messages)
 	if err != nil {
-		return err
-	}
-	defer m.stop()
-	if _, err := smtpLoad(w.addr(), file, a.connections)(ctx, a.messages); err != nil {
-		return err
-	}
-	end := time.Now()
-	if err := pause(ctx, settle); err != nil {
-		return err
-	}
-	one, err := m.result(end, a.messages)
-	if err != nil {
-		return err
-	}
-	if err := awaitKept(ctx, k, a.messages); err != nil {
 		return err
 	}
 	one.Kind, one.System, one.Connections, one.Size = kindAccept, name, a.connections, a.size
 	return r.add(one)
+}
+
+// taking measures n messages being taken, and checks that all are held then.
+func taking(ctx context.Context, w *running, send submit, n int) (result, error) {
+	k, ok := w.peer.(keeper)
+	if !ok {
+		return result{}, errors.New("it does not tell what it holds")
+	}
+	m, err := begin(ctx, w.group)
+	if err != nil {
+		return result{}, err
+	}
+	defer m.stop()
+	if _, err := send(ctx, n); err != nil {
+		return result{}, err
+	}
+	end := time.Now()
+	if err := pause(ctx, settle); err != nil {
+		return result{}, err
+	}
+	one, err := m.result(end, n)
+	if err != nil {
+		return result{}, err
+	}
+	return one, awaitKept(ctx, k, n)
 }
 
 // awaitKept waits until all messages are found: a queue in which they are being

@@ -25,6 +25,7 @@ func plan(t target, c choice, long bool) []measurement {
 	signatures := sign{target: t}
 	through := e2e{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1, dkim: "both"}
 	taking := acceptSMTP{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1}
+	outside := inbound{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1, idle: 1000, busy: 500}
 	http := bare{target: t, messages: 5000, connections: 64, size: 10240, runs: 1}
 	many := batch{target: t, posts: 20, recipients: 1000, singles: 4000, size: 10240, dkim: "both"}
 	others := delay{target: t, connections: 64, size: 10240, probes: 500, every: 10 * time.Millisecond}
@@ -33,11 +34,11 @@ func plan(t target, c choice, long bool) []measurement {
 	runs := 1
 	if long {
 		runs = 3
-		straight.messages, through.messages, taking.messages, http.messages = 20000, 10000, 10000, 20000
-		through.runs, taking.runs, http.runs = runs, runs, runs
+		straight.messages, through.messages, taking.messages, outside.messages, http.messages = 20000, 10000, 10000, 10000, 20000
+		through.runs, taking.runs, outside.runs, http.runs = runs, runs, runs, runs
 		many.singles, others.probes, held.messages = 20000, 1000, 100000
 	}
-	return []measurement{{kindLoopback, straight.run, runs}, {kindSign, signatures.run, runs}, {"e2e", through.run, 1}, {kindAccept, taking.run, 1},
+	return []measurement{{kindLoopback, straight.run, runs}, {kindSign, signatures.run, runs}, {"e2e", through.run, 1}, {kindAccept, taking.run, 1}, {kindInbound, outside.run, 1},
 		{kindBare, http.run, 1}, {kindBatch, many.run, runs}, {kindLatency, others.run, runs}, {kindDeep, waiting.run, 1}, {"memory", held.run, 1}}
 }
 
@@ -62,7 +63,7 @@ func defineAll(f *flag.FlagSet) func(context.Context) error {
 	t.define(f)
 	c.define(f)
 	long := f.Bool("long", false, "more messages, medians of 3, a queue of 1,000,000; about 30 minutes")
-	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,bare,batch,latency,deep,memory")
+	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,inbound,bare,batch,latency,deep,memory")
 	out := f.String("out", "", "file JSON lines are appended to")
 	return func(ctx context.Context) error {
 		dir, remove, err := workDir("")

@@ -21,6 +21,7 @@
 //	bench sign         RSA signatures per core: Go, Postroad's choice, OpenSSL
 //	bench e2e          load -> system under test -> sink, the systems in turn
 //	bench accept-smtp  taking mail over SMTP, nothing delivered
+//	bench inbound      mail from outside that a route stores; 1,000 idle and 500 busy connections
 //	bench bare         acceptance over HTTP against a bare handler that reads the same bodies
 //	bench batch        one request for 1,000 recipients with variables
 //	bench latency      mail to other destinations while one gets all it can

@@ -27,6 +27,7 @@ func commands() []command {
 		{kindLoopback, "load tool to sink, and syncs of the disk: what bounds the rest", defineLoopback},
 		{kindSign, "RSA signatures per core", defineSign},
 		{kindAccept, "taking mail over SMTP without delivering it", defineAcceptSMTP},
+		{kindInbound, "mail from outside that a route stores, and 1,500 connections", defineInbound},
 		{kindBatch, "one request for 1,000 recipients with variables", defineBatch},
 		{kindDeep, "a queue of many deferred deliveries", defineDeep},
 		{kindLatency, "waiting of mail to other destinations under full load", defineLatency},

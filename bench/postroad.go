@@ -11,8 +11,10 @@ import (
 
 // postroad is the program under test as one of the peers.
 type postroad struct {
-	binary string
-	server *server
+	binary  string
+	outside bool // it takes mail from strangers for its domain, and its route stores that
+	server  *server
+	dns     *nameless
 }
 
 // findSMTPTrust checks that the program takes mail without a login from this
@@ -43,10 +45,19 @@ func (p *postroad) start(ctx context.Context, at place) error {
 	}
 	s.group = at.group
 	p.server = s
+	if p.outside {
+		if p.dns, err = startNameless(); err != nil {
+			return err
+		}
+		s.dns = p.dns.addr
+	}
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	return s.createDomain(ctx)
+	if err := s.createDomain(ctx); err != nil || !p.outside {
+		return err
+	}
+	return s.createRoute(ctx, `match_recipient(".*@`+sender+`$")`, "store()")
 }
 
 func (p *postroad) addr() string { return p.server.smtp }
@@ -57,7 +68,7 @@ func (p *postroad) stop(context.Context) error {
 	if p.server == nil {
 		return nil
 	}
-	return p.server.stop()
+	return errors.Join(p.server.stop(), p.dns.stop())
 }
 
 // httpLoad submits with the API's multipart form instead of SMTP.
@@ -120,4 +131,9 @@ func writeMessage(dir string, size int, sign bool, fields ...string) (string, er
 	return f.Name(), errors.Join(err, f.Close())
 }
 
-func (p *postroad) kept(ctx context.Context) (int, error) { return p.server.queued(ctx) }
+func (p *postroad) kept(ctx context.Context) (int, error) {
+	if p.outside {
+		return p.server.gauges(ctx, "postroad_inbound_messages_total")
+	}
+	return p.server.queued(ctx)
+}

@@ -31,7 +31,8 @@ type server struct {
 	binary string
 	data   string
 	http   string   // host:port
-	smtp   string   // host:port that takes mail without login; "" for none
+	smtp   string   // host:port that takes mail; "" for none
+	dns    string   // host:port of a resolver; with it nobody is trusted to send without login
 	group  *group   // its processes belong there; nil for none
 	relay  string   // host:port everything is delivered to
 	routes []string // PATTERN=host:port: domains that are delivered elsewhere
@@ -73,10 +74,13 @@ func (s *server) start(ctx context.Context) error {
 	for _, route := range s.routes {
 		args = append(args, "--relay", strings.Replace(route, "=", "=smtp://", 1))
 	}
-	if s.smtp != "" {
-		args = append(args, "--smtp", s.smtp, "--smtp-trust", "127.0.0.0/8")
-	} else {
+	switch {
+	case s.smtp == "":
 		args = append(args, "--smtp", "off")
+	case s.dns != "":
+		args = append(args, "--smtp", s.smtp, "--dns", s.dns)
+	default:
+		args = append(args, "--smtp", s.smtp, "--smtp-trust", "127.0.0.0/8")
 	}
 	if s.group == nil {
 		s.cmd = exec.Command(s.binary, args...)
@@ -170,8 +174,16 @@ func (s *server) lastLog() error {
 
 // createDomain makes the sending domain.
 func (s *server) createDomain(ctx context.Context) error {
-	form := url.Values{"name": {sender}, "web_scheme": {"http"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.http+"/v4/domains", strings.NewReader(form.Encode()))
+	return s.create(ctx, "/v4/domains", url.Values{"name": {sender}, "web_scheme": {"http"}})
+}
+
+// createRoute makes a route for mail from outside.
+func (s *server) createRoute(ctx context.Context, expression, action string) error {
+	return s.create(ctx, "/v3/routes", url.Values{"expression": {expression}, "action": {action}})
+}
+
+func (s *server) create(ctx context.Context, path string, form url.Values) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.http+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return err
 	}

@@ -34,11 +34,15 @@ type load struct {
 	server   *server
 	ack      func(rig string)
 	http     int // connections
-	smtp     int // connections
+	smtp     int // connections that log in
+	outside  int // connections that deliver to the server's own domain without a login
 	size     int // of the text in bytes
 	to       func(n int) string
 	interval time.Duration // between the messages of a connection
 	deadline time.Duration // for an answer; 0: 30 s
+
+	// half is told when half of a message from outside is sent, unless nil.
+	half func()
 
 	next    *atomic.Int64 // number of the next message, shared by loads
 	mu      sync.Mutex
@@ -96,7 +100,10 @@ func (l *load) run(ctx context.Context) {
 		wg.Go(func() { l.overHTTP(ctx, text) })
 	}
 	for range l.smtp {
-		wg.Go(func() { l.overSMTP(ctx, text) })
+		wg.Go(func() { l.overSMTP(ctx, text, true) })
+	}
+	for range l.outside {
+		wg.Go(func() { l.overSMTP(ctx, text, false) })
 	}
 	wg.Wait()
 }
@@ -160,9 +167,9 @@ func (l *load) post(ctx context.Context, client *http.Client, n int64, text stri
 	return answer.StatusCode, strings.TrimSpace(string(b))
 }
 
-func (l *load) overSMTP(ctx context.Context, text string) {
+func (l *load) overSMTP(ctx context.Context, text string, own bool) {
 	for ctx.Err() == nil {
-		err := l.session(ctx, text)
+		err := l.session(ctx, text, own)
 		if ctx.Err() != nil {
 			return
 		}
@@ -178,8 +185,8 @@ func (l *load) overSMTP(ctx context.Context, text string) {
 	}
 }
 
-// session logs in and sends until something fails.
-func (l *load) session(ctx context.Context, text string) error {
+// session logs in, unless it is one from outside, and sends until something fails.
+func (l *load) session(ctx context.Context, text string, own bool) error {
 	d := net.Dialer{Timeout: 5 * time.Second}
 	conn, err := d.DialContext(ctx, "tcp", l.server.smtp)
 	if err != nil {
@@ -195,12 +202,14 @@ func (l *load) session(ctx context.Context, text string) error {
 	if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
 		return err
 	}
-	if err := c.Auth(smtp.PlainAuth("", login, password, "127.0.0.1")); err != nil {
-		return err
+	if own {
+		if err := c.Auth(smtp.PlainAuth("", login, password, "127.0.0.1")); err != nil {
+			return err
+		}
 	}
 	for ctx.Err() == nil {
 		conn.SetDeadline(time.Now().Add(l.patience()))
-		if err := l.submit(c, l.next.Add(1), text); err != nil {
+		if err := l.submit(c, l.next.Add(1), text, own); err != nil {
 			return err
 		}
 		if l.interval > 0 && pause(ctx, l.interval) != nil {
@@ -210,9 +219,16 @@ func (l *load) session(ctx context.Context, text string) error {
 	return nil
 }
 
-func (l *load) submit(c *smtp.Client, n int64, text string) error {
-	to := l.to(int(n))
-	if err := c.Mail("rig@" + sender); err != nil {
+// outsideID is the Message-Id of message n from outside.
+func outsideID(rig string) string { return rig + "@elsewhere.example" }
+
+func (l *load) submit(c *smtp.Client, n int64, text string, own bool) error {
+	from, to, field := "rig@"+sender, l.to(int(n)), ""
+	if !own {
+		from, to = "rig@elsewhere.example", fmt.Sprintf("box%d@%s", n, sender)
+		field = "Message-Id: <" + outsideID(rigID(n)) + ">\r\n"
+	}
+	if err := c.Mail(from); err != nil {
 		return err
 	}
 	if err := c.Rcpt(to); err != nil {
@@ -222,7 +238,17 @@ func (l *load) submit(c *smtp.Client, n int64, text string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "From: Rig <rig@%s>\r\nTo: %s\r\nSubject: A message of the rig\r\n%s: %s\r\n\r\n%s", sender, to, rigHeader, rigID(n), text); err != nil {
+	_, err = fmt.Fprintf(w, "From: Rig <%s>\r\nTo: %s\r\nSubject: A message of the rig\r\n%s%s: %s\r\n\r\n%s", from, to, field, rigHeader, rigID(n), text[:len(text)/2])
+	if err != nil {
+		return err
+	}
+	if l.half != nil {
+		if err := c.Text.W.Flush(); err != nil {
+			return err
+		}
+		l.half()
+	}
+	if _, err := io.WriteString(w, text[len(text)/2:]); err != nil {
 		return err
 	}
 	if err := w.Close(); err != nil {

@@ -55,6 +55,7 @@ func tests() []test {
 		{"R14", "domain deleted with queued mail", (*rig).deleted},
 		{"R14s", "source address removed with queued mail", (*rig).removed},
 		{"R15", "retention and unsent mail", (*rig).retention},
+		{"R16", "kill -9 under mail from outside", (*rig).inbound},
 	}
 }
 

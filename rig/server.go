@@ -349,6 +349,9 @@ type event struct {
 			MessageID string `json:"message-id"`
 		} `json:"headers"`
 	} `json:"message"`
+	Storage struct {
+		URL string `json:"url"`
+	} `json:"storage"`
 	Status struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`

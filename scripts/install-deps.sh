@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(postgresql chromium postfix opendkim opendkim-tools python3-dkim python3-authres swaks openssl git curl jq ca-certificates make python3 msmtp rspamd spamassassin spamd)
+packages=(postgresql chromium postfix opendkim opendkim-tools python3-dkim python3-authres swaks openssl git curl jq ca-certificates make python3 msmtp libsasl2-modules rspamd spamassassin spamd)
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then

@@ -3,7 +3,6 @@ package spam
 import (
 	"math"
 	"strconv"
-	"strings"
 
 	"postroad/internal/mail/mime"
 )
@@ -30,15 +29,4 @@ func (v *Verdict) Headers() []mime.Field {
 
 func formatScore(f float64) string {
 	return strconv.FormatFloat(math.Round(f*100)/100+0, 'f', -1, 64) // + 0: no "-0"
-}
-
-// Forged reports whether a message from outside may not bring a field of that
-// name along, because it is one of those Headers makes.
-func Forged(name string) bool {
-	for _, own := range []string{"X-Mailgun-Sflag", "X-Mailgun-Sscore", stateField} {
-		if strings.EqualFold(name, own) {
-			return true
-		}
-	}
-	return false
 }

@@ -140,7 +140,7 @@ func TestStrip(t *testing.T) {
 		"Authentication-Results: (unfinished mx.example.net; spf=pass\r\n",
 		"Authentication-Results: foo MX.example.net; spf=pass\r\n",
 		"X-Mailgun-Spf: Pass\r\n", "x-mailgun-dkim-check-result: Pass\r\n", "X-Mailgun-Sflag: No\r\n",
-		"X-Mailgun-Sscore: 0\r\n", "X-MAILGUN-SID: x\r\n", "X-Mailgun-Incoming: Yes\r\n",
+		"X-Mailgun-Sscore: 0\r\n", "X-MAILGUN-SID: x\r\n", "X-Mailgun-Incoming: Yes\r\n", "X-Postroad-Spam-Check: unavailable\r\n",
 	}
 	kept := []string{
 		"Authentication-Results: mx.example.org; spf=pass\r\n",

@@ -9,7 +9,7 @@ import (
 
 // ours are the fields that only we add to what we receive.
 var ours = [...]string{
-	MailgunSPFName, MailgunDKIMName, "X-Mailgun-Sflag", "X-Mailgun-Sscore", "X-Mailgun-Sid", "X-Mailgun-Incoming",
+	MailgunSPFName, MailgunDKIMName, "X-Mailgun-Sflag", "X-Mailgun-Sscore", "X-Mailgun-Sid", "X-Mailgun-Incoming", "X-Postroad-Spam-Check",
 }
 
 // Strip returns a message without the fields that claim to be ours but cannot be,
