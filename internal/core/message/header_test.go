@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/netx"
 	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
 )
@@ -200,7 +201,7 @@ func TestSMTPOptionEffects(t *testing.T) {
 		}},
 		"archive is a recipient": {"X-Mailgun-Archive-To: A@B.com", func(l []*queue.Delivery) bool { return len(l) == 1 }},
 		"archive by URL": {"X-Mailgun-Archive-To: https://Keep.org:8443/in?a,b", func(l []*queue.Delivery) bool {
-			return len(l) == 2 && l[1].Recipient == "https://Keep.org:8443/in?a,b" && l[1].Destination == "keep.org"
+			return len(l) == 2 && l[1].Recipient == "https://Keep.org:8443/in?a,b" && l[1].Destination == "https://keep.org:8443"
 		}},
 	} {
 		raw := plainMessage
@@ -220,7 +221,7 @@ func TestSMTPOptionEffects(t *testing.T) {
 		}
 		s.URLs = false
 		for _, x := range s.archived(m, list) {
-			if isURL(x.Recipient) {
+			if netx.IsURL(x.Recipient) {
 				t.Errorf("%s: a delivery nobody can make", name)
 			}
 		}
