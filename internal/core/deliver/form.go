@@ -102,9 +102,20 @@ func multipart(fields [][2]string, files []mime.Part) *form {
 }
 
 // inQuotes writes a name as browsers do (HTML, "multipart/form-data encoding
-// algorithm").
+// algorithm"), and other characters alike for which receivers would refuse or
+// misread the whole form.
 func inQuotes(name string) string {
-	return strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A").Replace(name)
+	name = strings.ToValidUTF8(name, "\ufffd")
+	var b strings.Builder
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c < ' ', c == '"', c == '\\', c == 0x7f:
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // typeOf is the content type of a file, which a stranger named.
@@ -137,8 +148,9 @@ func (e *escaper) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+const hex = "0123456789ABCDEF"
+
 func appendEscaped(b []byte, s string) []byte {
-	const hex = "0123456789ABCDEF"
 	for i := range len(s) {
 		switch c := s[i]; {
 		case isBare(c):

@@ -470,7 +470,7 @@ func TestPostConversation(t *testing.T) {
 	view := string(b.Must("GET", "/v1/postroad/messages/"+strings.Trim(id, "<>"), nil))
 	host := strings.TrimPrefix(p.URL, "http://")
 	token := p.all()[0].form.Get("token")
-	for _, want := range []string{"POST /x?y", "Host: " + host, "Content-Length: " + strconv.FormatInt(p.all()[0].length, 10), "connected to " + host, "422 what?", "Retry-After: 1"} {
+	for _, want := range []string{"C: POST /x?y", "Host: " + host, "Content-Length: " + strconv.FormatInt(p.all()[0].length, 10), "connected to " + host, "422 what?", "Retry-After: 1"} {
 		if !strings.Contains(view, want) {
 			t.Errorf("no %q in %s", want, view)
 		}

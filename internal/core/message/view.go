@@ -110,7 +110,7 @@ func (s *Service) Views(ctx context.Context, list []*Message) ([]*View, error) {
 
 func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	index := map[string]int{}
-	for _, a := range v.Meta.Recipients {
+	for _, a := range v.addressees(waiting) {
 		index[a] = len(v.Recipients)
 		v.Recipients = append(v.Recipients, RecipientView{Address: a, Status: StatusAccepted})
 	}
@@ -137,10 +137,38 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	for i := range v.Recipients {
 		// Without events nothing is known: they are kept for less long than some
 		// messages.
-		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
+		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !v.Meta.Foreign && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
 	}
+}
+
+// addressees are whom the message goes to: its recipients, or where routes send
+// what came from outside for them.
+func (v *View) addressees(waiting []*queue.Delivery) []string {
+	if !v.Meta.Foreign || v.Meta.List != nil {
+		return v.Meta.Recipients
+	}
+	var out []string
+	seen := map[string]bool{"": true} // a stored event has no recipient
+	add := func(to string) {
+		if !seen[to] {
+			seen[to] = true
+			out = append(out, to)
+		}
+	}
+	for _, e := range v.Events {
+		add(e.Doc.Recipient)
+	}
+	for _, d := range waiting {
+		if !ArchiveCopy(d.Vars) {
+			add(d.Recipient)
+		}
+	}
+	if len(out) == 0 {
+		return v.Meta.Recipients
+	}
+	return out
 }
 
 // apply moves the recipient on by an event.
