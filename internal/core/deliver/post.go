@@ -82,7 +82,6 @@ func (p *post) sendOne(ctx context.Context, j *job, o *outcome) {
 	c.say(smtp.FromClient, "Host: "+to.Host)
 	c.say(smtp.FromClient, "Content-Type: "+f.kind)
 	c.say(smtp.FromClient, "Content-Length: "+strconv.FormatInt(f.size, 10))
-	p.e.Stats.Connections.Add(1)
 	res, err := p.e.HTTP.Do(ctx, netx.Request{Method: "POST", URL: o.d.Recipient, Header: map[string][]string{"Content-Type": {f.kind}}, Open: f.open, Size: f.size})
 	if res.RemoteAddr != "" {
 		c.say(smtp.Note, "connected to "+res.RemoteAddr)
@@ -188,27 +187,37 @@ func (c *call) answered(res *netx.Response) {
 		text = "HTTP status " + strconv.Itoa(res.Status)
 	}
 	r := shape.Report{Code: res.Status, Text: text, Connected: true, Latency: res.Duration}
+	r.Verdict.Class = statusClass(res.Status)
 	switch res.Status {
 	case statusOK:
 		o.deliver(statusOK, "", "OK")
-		r.Verdict.Class, r.Delivered, r.Deliveries = classify.Accepted, true, 1
+		r.Delivered, r.Deliveries = true, 1
 	case statusNotAcceptable:
 		o.permfail(res.Status, "", text, "generic")
 		o.status.Description = "rejected by the application"
-	case 429: // too many requests (RFC 6585 section 4)
-		o.tempfail(res.Status, "", text)
-		r.Verdict.Class, r.Verdict.Scope = classify.RateLimited, classify.ScopeSource
-	case 502, 503, 504: // nobody behind the front, or too much to do
-		o.tempfail(res.Status, "", text)
-		r.Verdict.Class, r.Connected = classify.ServerBusy, false
 	default:
 		o.tempfail(res.Status, "", text)
 		if res.Status/100 == 3 {
 			o.status.Description = "redirects are not followed"
 		}
+		r.Verdict.Scope = classify.ScopeSource
+		r.Connected = r.Verdict.Class != classify.ServerBusy // shape: this is about load, whatever the code
 	}
 	o.notBefore = retryAfter(first(res.Header["Retry-After"]), c.p.e.clock.Now())
 	c.report(r)
+}
+
+// statusClass is what a status says about the lane.
+func statusClass(status int) classify.Class {
+	switch status {
+	case statusOK:
+		return classify.Accepted
+	case 429: // too many requests (RFC 6585 section 4)
+		return classify.RateLimited
+	case 502, 503, 504: // nobody behind the front, or too much to do
+		return classify.ServerBusy
+	}
+	return classify.Other
 }
 
 // unanswered is what an attempt came to without an answer.

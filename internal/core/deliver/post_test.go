@@ -478,6 +478,16 @@ func TestPostConversation(t *testing.T) {
 	if strings.Contains(view, token) {
 		t.Error("the token is shown")
 	}
+	var lane struct {
+		Site string
+		Last struct {
+			Code        int
+			Text, Class string
+		} `json:"last_reply"`
+	}
+	if err := json.Unmarshal(b.Must("GET", "/v1/queue/lanes/"+url.PathEscape(p.URL), nil), &lane); err != nil || lane.Site != p.URL || lane.Last.Code != 422 || lane.Last.Text != "what?" || lane.Last.Class != "other" {
+		t.Errorf("%v %+v", err, lane)
+	}
 	if l := <-lines; l.Text != "POST /x?y" || l.Lane != p.URL || l.Recipient != p.URL+"/x?y" || l.Destination != p.URL {
 		t.Errorf("%+v", l)
 	}
