@@ -30,7 +30,6 @@ import (
 	"postroad/internal/base/disk"
 	"postroad/internal/base/dnsx"
 	"postroad/internal/base/ids"
-	"postroad/internal/base/netx"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
 	"postroad/internal/core/deliver"
@@ -79,6 +78,7 @@ type Wire struct {
 	Linger     time.Duration       // of idle connections; zero: 2 s
 	PolicyPort string              // of HTTPS servers of MTA-STS policies; "": 443
 	Limit      time.Duration       // of one attempt in all; zero: 30 min
+	Post       time.Duration       // that the receiver of a route's POST has; zero: 30 s
 	Renewal    certs.Renewal       // of certificates from an ACME authority
 }
 
@@ -229,8 +229,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	if a.spam, err = SpamFilter(a.cfg, a.clock, a.log); err != nil {
 		return err
 	}
-	client := netx.NewClient(netx.Config{AllowPrivate: a.cfg.AllowPrivateURLs, Timeout: 15 * time.Second, UserAgent: "Postroad/" + a.opt.Version})
-	if a.webhooks, err = webhook.New(ctx, a.db, source, a.log, client, a.accounts, a.webhookDomain, webhook.Options{
+	if a.webhooks, err = webhook.New(ctx, a.db, source, a.log, a.newClient(webhook.Timeout), a.accounts, a.webhookDomain, webhook.Options{
 		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs}); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"strconv"
@@ -57,9 +58,19 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source, returns report.
 		Members: func(ctx context.Context, q message.Page) (message.Members, error) { return a.lists.Members(ctx, q) }})
 	a.engine = deliver.New(deliver.Config{DB: a.db, Queue: a.queue, Events: a.events, Messages: a.messages, Domains: a.domains,
 		Suppress: a.suppress, Resolver: a.resolver, Logger: a.log, Hostname: a.cfg.Hostname, Retry: a.cfg.Retry, Router: a.router, Peer: a.peers, Shape: a.shape, Trace: &a.trace,
+		HTTP: a.newClient(cmp.Or(a.opt.Wire.Post, postTimeout)), SigningKey: a.accounts.SigningKey,
 		PlainRelay: a.cfg.RelayWithoutTLS, Capture: a.dev(),
 		Dial: a.opt.Wire.Dial, Shuffle: a.opt.Wire.Shuffle, Roots: a.opt.Wire.Roots, Timeouts: a.opt.Wire.Timeouts, Connect: a.opt.Wire.Connect, Limit: a.opt.Wire.Limit, Jitter: a.opt.Wire.Jitter})
 	return nil
+}
+
+// postTimeout is how long the receiver of a route's POST has, which may be 25 MB,
+// from looking up its host to the end of its answer.
+const postTimeout = 30 * time.Second
+
+// newClient makes what calls the URLs of users.
+func (a *App) newClient(timeout time.Duration) *netx.Client {
+	return netx.NewClient(netx.Config{AllowPrivate: a.cfg.AllowPrivateURLs, Timeout: timeout, UserAgent: "Postroad/" + a.opt.Version})
 }
 
 // makeRouter makes what finds lanes. Captured mail goes nowhere, so nothing is
@@ -81,9 +92,13 @@ func (a *App) makeRouter() *deliver.Router {
 // what it takes back to the queue, see Engine.Work.
 type lanes struct{ a *App }
 
+// captured reports whether nothing is limited on a lane: its mail goes nowhere.
+// URLs are called in dev mode as well.
+func (p lanes) captured(lane string) bool { return p.a.dev() && !netx.IsURL(lane) }
+
 // Sessions implements queue.Policy.
 func (p lanes) Sessions(lane string) int {
-	if p.a.dev() {
+	if p.captured(lane) {
 		return p.a.cfg.Workers
 	}
 	n := p.a.shape.Sessions(lane)
@@ -95,7 +110,7 @@ func (p lanes) Sessions(lane string) int {
 
 // Take implements queue.Policy.
 func (p lanes) Take(lane string, n int) time.Duration {
-	if p.a.dev() {
+	if p.captured(lane) {
 		return 0
 	}
 	wait := p.a.shape.Take(lane, n)

@@ -58,6 +58,11 @@ type Request struct {
 	// Header fields; Host cannot be set.
 	Header map[string][]string
 	Body   []byte
+	// Open, if not nil, gives a reader of Size octets in place of Body, so that a
+	// large one need not lie in memory. It may be called again for the same
+	// request, when a connection that was kept turns out to be closed.
+	Open func() io.Reader
+	Size int64
 }
 
 // Response is what came back, whatever its status.
@@ -150,7 +155,8 @@ func (c *Client) CheckURL(ctx context.Context, s string) error {
 // Do sends a request and reads the response. An answer of any status is no error,
 // even if its body breaks off: the receiver has answered, and who asked again
 // would ask twice. Response.BodyErr tells. Errors: *URLError, *ForbiddenAddressError, ErrTooManyRedirects, ErrDowngrade, and
-// those of package net/http and of the context.
+// those of package net/http and of the context; the response then has Duration,
+// and RemoteAddr if a connection had come about.
 func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	if _, err := parseURL(r.URL); err != nil {
 		return Response{}, err
@@ -168,7 +174,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return Response{}, err
+		return Response{RemoteAddr: remote, Duration: c.config.Clock().Sub(began)}, err
 	}
 	body, truncated, err := readBody(response.Body, c.config.MaxResponseBytes)
 	if err != nil {
@@ -186,9 +192,17 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 }
 
 func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
+	var body io.Reader = bytes.NewReader(r.Body)
+	if r.Open != nil {
+		body = r.Open()
+	}
+	request, err := http.NewRequestWithContext(ctx, r.Method, r.URL, body)
 	if err != nil {
 		return nil, err
+	}
+	if r.Open != nil {
+		request.ContentLength = r.Size
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(r.Open()), nil }
 	}
 	for name, values := range r.Header {
 		request.Header[http.CanonicalHeaderKey(name)] = values

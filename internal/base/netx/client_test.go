@@ -277,6 +277,49 @@ func TestDo(t *testing.T) {
 	}
 }
 
+// TestOpen: a body that is read while it is sent goes out with its length.
+func TestOpen(t *testing.T) {
+	const size = 3 << 20
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.ContentLength, n, err)
+	}))
+	defer server.Close()
+	c := netx.NewClient(netx.Config{AllowPrivate: true})
+	open := func() io.Reader { return io.LimitReader(zeros{}, size) }
+	for range 2 {
+		r, err := c.Do(t.Context(), netx.Request{Method: "POST", URL: server.URL, Open: open, Size: size})
+		if err != nil || string(r.Body) != "3145728 3145728 <nil>" {
+			t.Fatalf("%s, %v", r.Body, err)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestWithoutAnswer: an error tells whether there was a connection.
+func TestWithoutAnswer(t *testing.T) {
+	w := watch(t)
+	c := netx.NewClient(netx.Config{AllowPrivate: true})
+	if r, err := c.Do(t.Context(), netx.Request{URL: "http://127.0.0.1:" + w.port}); err == nil || r.RemoteAddr != "127.0.0.1:"+w.port {
+		t.Errorf("closed without an answer: %+v, %v", r, err)
+	}
+	w.listener.Close()
+	if r, err := c.Do(t.Context(), netx.Request{URL: "http://127.0.0.1:" + w.port}); err == nil || r.RemoteAddr != "" {
+		t.Errorf("nobody there: %+v, %v", r, err)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for u, want := range map[string]string{"https://h.example/a?key=1#f": "https://h.example/a", "http://u:p@h.example": "http://h.example", "http://[": "(unreadable url)"} {
+		if got := netx.Redact(u); got != want {
+			t.Errorf("%s: %s", u, got)
+		}
+	}
+}
+
 func TestRequestErrors(t *testing.T) {
 	c := netx.NewClient(netx.Config{AllowPrivate: true})
 	for name, r := range map[string]netx.Request{

@@ -99,3 +99,20 @@ func shorten(s string) string {
 	}
 	return fmt.Sprintf("%s...", s[:most])
 }
+
+// IsURL reports whether s begins as URLs of http and https do.
+func IsURL(s string) bool {
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
+}
+
+// Redact leaves out of a URL what receivers keep secrets in, for logs: the query,
+// user information and the fragment.
+func Redact(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "(unreadable url)"
+	}
+	u.RawQuery, u.User, u.Fragment = "", nil, ""
+	return u.String()
+}

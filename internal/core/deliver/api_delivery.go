@@ -46,7 +46,7 @@ type deliveryView struct {
 func (a *Admin) view(ctx context.Context, d *queue.Delivery, names *domainNames) (*deliveryView, error) {
 	v := &deliveryView{ID: strconv.FormatInt(d.ID, 10), Message: strconv.FormatInt(d.MessageID, 10), Account: d.AccountID, Recipient: d.Recipient,
 		Destination: d.Destination, Tag: d.Tag, Pool: d.Pool, Lane: d.Lane, State: "due", Accepted: ids.Time(d.ID), Due: at(d.Due), Deadline: at(d.Deadline),
-		Tries: d.Tries, FirstTry: at(d.FirstAt), LastReply: lastReply(d.Last)}
+		Tries: d.Tries, FirstTry: at(d.FirstAt), LastReply: lastReply(d.Destination, d.Last)}
 	if v.Due.After(a.Clock.Now()) {
 		if v.State = "scheduled"; d.Tries > 0 || d.Attempt > 0 {
 			v.State = "deferred"

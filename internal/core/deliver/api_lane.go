@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/netx"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/shape"
 	"postroad/internal/mail/classify"
@@ -38,7 +39,7 @@ const (
 
 type laneView struct {
 	Name   string `json:"name"`
-	Site   string `json:"site" doc:"where it goes: mx:HOSTS, relay:HOST:PORT, or a domain"`
+	Site   string `json:"site" doc:"where it goes: mx:HOSTS, relay:HOST:PORT, SCHEME://HOST of URLs, or a domain"`
 	Source string `json:"source" doc:"what it leaves from; empty: the system's choice"`
 	State  string `json:"state" doc:"paused, suspended, probing, slowed or open"`
 	Why    string `json:"why" doc:"what limits it most"`
@@ -191,7 +192,7 @@ func (a *Admin) lanes(ctx context.Context) ([]*laneView, error) {
 	}
 	for _, d := range oldest {
 		if v := b[d.Lane]; v != nil {
-			v.heard(lastReply(d.Last))
+			v.heard(lastReply(d.Lane, d.Last))
 		}
 	}
 	for _, v := range b {
@@ -240,7 +241,7 @@ func (v *laneView) shaped(s *shape.Status) {
 		v.SuspendedUntil = s.Until
 	}
 	if !s.Replied.IsZero() && s.Code != 0 {
-		v.heard(reply(s.Code, "", s.Text, s.MX, s.Replied))
+		v.heard(reply(s.Lane, s.Code, "", s.Text, s.MX, s.Replied))
 	}
 }
 
@@ -314,7 +315,7 @@ func (v *laneView) list(n int) {
 }
 
 // reply shows a reply with what it means.
-func reply(code int, enhanced, text, mx string, when time.Time) *replyView {
+func reply(lane string, code int, enhanced, text, mx string, when time.Time) *replyView {
 	r := &replyView{Code: code, Enhanced: enhanced, Text: text, MX: mx, At: when}
 	if code/100 == 2 {
 		r.Class = classify.Accepted.String()
@@ -323,17 +324,19 @@ func reply(code int, enhanced, text, mx string, when time.Time) *replyView {
 		}
 		return r
 	}
-	r.Class = classify.Classify(code, enhanced, text, mx).Class.String()
+	if r.Class = classify.Classify(code, enhanced, text, mx).Class.String(); netx.IsURL(lane) {
+		r.Class = statusClass(code).String()
+	}
 	return r
 }
 
 // lastReply is what a delivery heard last, nil before its first attempt.
-func lastReply(text string) *replyView {
+func lastReply(lane, text string) *replyView {
 	var l last
 	if text == "" || json.Unmarshal([]byte(text), &l) != nil {
 		return nil
 	}
-	return reply(l.Code, l.Enhanced, l.Message, l.MX, at(l.At))
+	return reply(lane, l.Code, l.Enhanced, l.Message, l.MX, at(l.At))
 }
 
 // rateText writes a rate per second in the unit in which it is a round number,

@@ -84,7 +84,13 @@ func (e *Engine) sign(j *job, pieces smtp.Message) ([]byte, error) {
 }
 
 // signature signs pieces with the domain's key, unless the message says not to.
+// What a route sends on is its author's: ours is not to vouch for it.
 func (e *Engine) signature(j *job, pieces smtp.Message) ([]byte, error) {
+	if j.msg.Meta.Foreign {
+		if v, err := message.ParseVars(j.list[0].d.Vars, j.list[0].d.Recipient); err != nil || v.Routed != nil {
+			return nil, err
+		}
+	}
 	if on := j.msg.Meta.Options.DKIM; on != nil && !*on {
 		return nil, nil
 	}
@@ -108,8 +114,8 @@ func (e *Engine) signature(j *job, pieces smtp.Message) ([]byte, error) {
 func (e *Engine) resign(j *job, raw []byte) (smtp.Message, error) {
 	raw = stripSignatures(raw, j.list[0].d.Signature)
 	sig, err := e.signature(j, smtp.Message{raw})
-	if err != nil {
-		return nil, err
+	if err != nil || sig == nil {
+		return smtp.Message{raw}, err
 	}
 	return smtp.Message{sig, raw}, nil
 }

@@ -51,11 +51,16 @@ func (t *wire) connect(ctx context.Context, site *Site, src ippool.Source, p pol
 
 // noteSilence remembers for a while that a lane let us wait in vain.
 func (e *Engine) noteSilence(ctx context.Context, lane string, began time.Time, fail *failure) {
-	if now := e.clock.Now(); fail.silent && now.Sub(began) >= e.Connect/2 && ctx.Err() == nil {
-		again := *fail
-		again.again = true
-		e.dead.Put(lane, &outage{now.Add(e.Connect), &again})
+	if fail.silent && e.clock.Now().Sub(began) >= e.Connect/2 && ctx.Err() == nil {
+		e.leaveAlone(lane, fail)
 	}
+}
+
+// leaveAlone has what is queued for a lane fail the same way for a while.
+func (e *Engine) leaveAlone(lane string, fail *failure) {
+	again := *fail
+	again.again = true
+	e.dead.Put(lane, &outage{e.clock.Now().Add(e.Connect), &again})
 }
 
 // silent returns how a lane failed if it let us wait lately.

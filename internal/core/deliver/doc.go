@@ -24,7 +24,8 @@
 // is queued for it does not occupy sessions. An attempt that exceeds every
 // patience is cut by Run.
 //
-// There are two transports: SMTP to the recipient's MX or a relay, and capture,
-// which takes the place of the world in dev mode: nothing leaves, and the
-// recipient's address decides the outcome.
+// There are three transports: SMTP to the recipient's MX or a relay; HTTP, where
+// the recipient is the URL of a route or an archive, by lanes named
+// SCHEME://HOST; and capture, which takes the place of SMTP in dev mode: no mail
+// leaves, and the recipient's address decides the outcome.
 package deliver

@@ -19,6 +19,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/base/dnsx"
 	"postroad/internal/base/errs"
+	"postroad/internal/base/netx"
 	"postroad/internal/base/recent"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
@@ -52,9 +53,13 @@ type Config struct {
 	Router   *Router
 	Peer     *peer.Service
 	Shape    Shaper // nil: nothing is limited
+	// HTTP calls the URLs of routes and archives. It follows no redirects.
+	HTTP *netx.Client
+	// SigningKey is the key that signs what is posted for an account.
+	SigningKey func(ctx context.Context, accountID string) (string, error)
 	// PlainRelay allows relays without TLS, passwords included.
 	PlainRelay bool
-	Capture    bool   // dev mode: nothing leaves
+	Capture    bool   // dev mode: no mail leaves; URLs are called
 	Port       string // of MX hosts, "25"
 	Timeouts   smtp.ClientTimeouts
 	Connect    time.Duration // per address; 0 means 30 s
@@ -158,12 +163,7 @@ type job struct {
 func (e *Engine) Work(ctx context.Context, lane *queue.Lane) {
 	s := e.watch.enter(ctx, lane.Name)
 	defer e.watch.leave(s)
-	var t transport
-	if e.Capture {
-		t = &capture{e: e, lane: lane}
-	} else {
-		t = &wire{e: e, lane: lane.Name, session: s.id}
-	}
+	t := e.transport(lane, s)
 	defer t.close()
 	for s.ctx.Err() == nil {
 		list := lane.Take(ctx, maxTogether)
@@ -174,6 +174,16 @@ func (e *Engine) Work(ctx context.Context, lane *queue.Lane) {
 			e.attempt(ctx, s, t, list)
 		}
 	}
+}
+
+func (e *Engine) transport(lane *queue.Lane, s *session) transport {
+	switch {
+	case netx.IsURL(lane.Name):
+		return &post{e: e, lane: lane.Name, session: s.id}
+	case e.Capture:
+		return &capture{e: e, lane: lane}
+	}
+	return &wire{e: e, lane: lane.Name, session: s.id}
 }
 
 // attempt takes deliveries of one message through one attempt and records
@@ -223,7 +233,11 @@ func (e *Engine) try(ctx context.Context, t transport, list []*outcome) (msg *me
 		return j.msg
 	}
 	msg = j.msg
-	release, err := e.room(ctx, j.msg.Size)
+	size := j.msg.Size
+	if netx.IsURL(list[0].d.Recipient) {
+		size *= postWeight
+	}
+	release, err := e.room(ctx, size)
 	if err != nil {
 		setBack(j.list, "the server was stopped before the attempt")
 		return msg
@@ -283,6 +297,8 @@ func (e *Engine) screen(ctx context.Context, j *job) []*outcome {
 		case j.msg.Meta.Options.TestMode:
 			// Mailgun: test mode makes a delivered event with code 650.
 			o.deliver(650, "", "Message dropped: test mode")
+		case netx.IsURL(o.d.Recipient): // on no list
+			rest = append(rest, o)
 		default:
 			if e.suppressed(ctx, j, o) {
 				continue

@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"postroad/internal/apptest"
@@ -25,6 +26,7 @@ type bed struct {
 	*apptest.Server
 	t   *testing.T
 	dom *domain.Domain
+	ids atomic.Int64 // of messages from outside
 }
 
 func start(t *testing.T, o apptest.Options) *bed {
@@ -34,7 +36,7 @@ func start(t *testing.T, o apptest.Options) *bed {
 		o.Clock = clock.NewFake(apptest.Begin())
 	}
 	s := apptest.Start(t, o)
-	return &bed{s, t, s.AddDomain(from)}
+	return &bed{Server: s, t: t, dom: s.AddDomain(from)}
 }
 
 // engines runs fn on both databases.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"postroad/internal/base/netx"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
 	"postroad/internal/core/queue"
@@ -37,9 +38,10 @@ type outcome struct {
 	said        bool // the status is what the server said
 	passed      bool // the server has what the sender asked of notifications
 
-	next    time.Duration // wait before the next attempt, for deferred, whatever the schedule says
-	soon    time.Duration // as next, within the schedule
-	meaning verdictOf     // of the server's reply
+	next      time.Duration // wait before the next attempt, for deferred, whatever the schedule says
+	soon      time.Duration // as next, within the schedule
+	notBefore time.Duration // the receiver asked to wait that long
+	meaning   verdictOf     // of the server's reply
 }
 
 // last is what a delivery remembers of its last attempt.
@@ -205,9 +207,17 @@ func (e *Engine) logAttempt(msg *message.Message, o *outcome) {
 	if msg == nil || !e.Logger.Enabled(context.Background(), levelOf(o)) {
 		return
 	}
-	e.Logger.Log(context.Background(), levelOf(o), "attempt", "message", msg.MessageID, "recipient", o.d.Recipient, "lane", o.d.Lane,
+	e.Logger.Log(context.Background(), levelOf(o), "attempt", "message", msg.MessageID, "recipient", logName(o.d.Recipient), "lane", o.d.Lane,
 		"attempt", o.d.Tries+1, "code", o.status.Code, "enhanced", o.status.EnhancedCode, "mx", o.status.MXHost,
 		"outcome", o.verdict.String(), "ms", e.clock.Now().Sub(o.began).Milliseconds(), "answer", o.status.Message)
+}
+
+// logName is a recipient as it stands in the log. URLs have secrets in the query.
+func logName(recipient string) string {
+	if netx.IsURL(recipient) {
+		return netx.Redact(recipient)
+	}
+	return recipient
 }
 
 func (v verdict) String() string {

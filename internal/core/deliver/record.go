@@ -157,7 +157,7 @@ func (o *outcome) pace(schedule time.Duration) time.Duration {
 	case o.meaning.Class == classify.RateLimited:
 		return max(schedule, hint)
 	}
-	return schedule
+	return max(schedule, o.notBefore)
 }
 
 // lastTry is how close to the deadline another attempt makes no sense.

@@ -13,6 +13,7 @@ import (
 
 	"postroad/internal/base/clock"
 	"postroad/internal/base/dnsx"
+	"postroad/internal/base/netx"
 	"postroad/internal/base/recent"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/peer"
@@ -107,6 +108,9 @@ type target struct {
 
 // target is nil, false when the destination has to be looked up.
 func (r *Router) target(destination string) (t target, ok bool) {
+	if netx.IsURL(destination) {
+		return target{site: &Site{Name: destination}}, true
+	}
 	if t, ok = r.rule(destination, ""); ok && t.site != nil {
 		return t, true
 	}
@@ -171,9 +175,10 @@ func (r *Router) relayAt(addr string) *Site {
 }
 
 // source chooses what a delivery leaves from. A relay is reached as the system
-// sees fit: what the world sees is the relay's address.
+// sees fit: what the world sees is the relay's address. So is a URL: sources are
+// for mail.
 func (r *Router) source(d *queue.Delivery, t *target) ippool.Source {
-	if t.site.Relay != nil {
+	if t.site.Relay != nil || netx.IsURL(t.site.Name) {
 		return ippool.Source{}
 	}
 	if t.source != "" {

@@ -98,6 +98,21 @@ func TestRollUp(t *testing.T) {
 	}
 }
 
+// TestURLRoute: nothing is looked up for a URL, and nothing that is about mail
+// leads it elsewhere.
+func TestURLRoute(t *testing.T) {
+	r := newRoads(t, func(c *RouterConfig) {
+		c.Relay = func(string) *Site { return CaptureSite("relay") }
+		c.Reroute = func(string, string) (string, bool) { return "relay:x:25", true }
+	})
+	for _, name := range []string{"https://hooks.test", "http://[::1]:8080"} {
+		d := &queue.Delivery{Destination: name, Pool: "p"}
+		if lane, ok := r.Route(d); !ok || lane != name || r.moved(name, d) || r.Source(d).Name != "" {
+			t.Errorf("%s: %s, %v", name, lane, ok)
+		}
+	}
+}
+
 // settle waits for look-ups in the background.
 func (r *roads) settle() {
 	for len(r.slots) > 0 {

@@ -14,7 +14,8 @@ type Site struct {
 	// Name is the site of the lane: "mx:" and the names of the MX hosts, so that
 	// the many domains of one provider share a lane; with the identity of the
 	// TLS policy, since domains with different ones share no connection. Or
-	// "relay:HOST:PORT", or the destination itself while its hosts are not known.
+	// "relay:HOST:PORT", SCHEME://HOST of URLs, or the destination itself while its
+	// hosts are not known.
 	Name  string
 	Hosts []dnsx.Host // by preference
 	Relay *Relay      // instead of Hosts

@@ -98,13 +98,18 @@ func (h *Trace) publish(l *Line) {
 
 // line publishes a line of the session's conversation.
 func (t *wire) line(dir byte, text string) {
-	if !t.e.Trace.watched() {
+	t.e.publish(t.lane, t.session, t.job, dir, text)
+}
+
+// publish shows a line about a job, nil for none, to those that watch.
+func (e *Engine) publish(lane string, session int64, j *job, dir byte, text string) {
+	if !e.Trace.watched() {
 		return
 	}
-	l := Line{At: t.e.clock.Now(), Lane: t.lane, Session: t.session, Dir: dir, Text: strings.ToValidUTF8(text, "\ufffd")}
-	if j := t.job; j != nil {
+	l := Line{At: e.clock.Now(), Lane: lane, Session: session, Dir: dir, Text: strings.ToValidUTF8(text, "\ufffd")}
+	if j != nil {
 		d := j.list[0].d
 		l.Message, l.MessageID, l.Sender, l.Recipient, l.Destination = j.msg.ID, j.msg.MessageID, j.msg.Domain, d.Recipient, d.Destination
 	}
-	t.e.Trace.publish(&l)
+	e.Trace.publish(&l)
 }

@@ -44,8 +44,8 @@ type Event struct {
 	DomainID  int64
 	MessageID int64 // row id of the message, 0 when there is none
 	Doc       Doc
-	// Detail is the SMTP conversation of the attempt in smtp.EncodeTranscript
-	// form; not part of the document.
+	// Detail is the conversation of the attempt, by SMTP or HTTP, in
+	// smtp.EncodeTranscript form; not part of the document.
 	Detail string
 
 	text         []byte

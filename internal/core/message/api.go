@@ -75,7 +75,7 @@ type sendFields struct {
 	TrackingPixelTop string   `form:"o:tracking-pixel-location-top" doc:"yes, no or htmlonly; stored"`
 	SendingIP        string   `form:"o:sending-ip" doc:"address to send from, if the server has it"`
 	SendingIPPool    string   `form:"o:sending-ip-pool" doc:"pool of addresses to send from, if the server has it"`
-	ArchiveTo        string   `form:"o:archive-to" doc:"address that gets a copy, or URL; repeatable, up to 10"`
+	ArchiveTo        string   `form:"o:archive-to" doc:"address or URL that gets a copy; repeatable, up to 10"`
 	SuppressHeaders  string   `form:"o:suppress-headers" doc:"X-Mailgun-* headers to leave out, comma-separated or repeated, or all"`
 }
 

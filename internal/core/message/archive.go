@@ -37,7 +37,7 @@ func archiveTo(before, value string) (string, error) {
 	list, err := addr.ParseList(value)
 	switch {
 	case value == "":
-	case isURL(value):
+	case netx.IsURL(value):
 		if netx.ValidateURL(value) != nil {
 			return "", badArchive(value)
 		}
@@ -57,11 +57,6 @@ func archiveTo(before, value string) (string, error) {
 	return strings.Join(known, " "), nil
 }
 
-func isURL(place string) bool {
-	scheme, _, ok := strings.Cut(place, "://")
-	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
-}
-
 func badArchive(value string) error {
 	return errs.New(errs.Invalid, "invalid value '%s' of 'o:archive-to': expected a URL or an address", shorten(value, 80))
 }
@@ -75,7 +70,7 @@ func (s *Service) archived(m *Message, own []*queue.Delivery) (out []*queue.Deli
 	for place := range strings.FieldsSeq(m.Meta.Options.ArchiveTo) {
 		d := *own[0]
 		d.ID, d.Recipient, d.Vars = s.IDs.Next(), place, archiveVars
-		if isURL(place) {
+		if netx.IsURL(place) {
 			if !s.URLs {
 				continue
 			}

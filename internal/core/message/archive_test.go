@@ -74,3 +74,26 @@ func TestVariablesBound(t *testing.T) {
 		}
 	})
 }
+
+// TestRoutedView: of what routes took from outside is shown where it goes, not
+// for whom it came; an archive copy is not.
+func TestRoutedView(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.URLs = true
+		sub := &Submission{Domain: w.dom, MIME: []byte(plainMessage), MessageID: "in@out.test", Meta: Meta{Foreign: true, Recipients: []string{"help@ex.com"},
+			Options: Options{ArchiveTo: "https://keep.org/in"}}}
+		for _, to := range []string{"https://desk.test/in?x", "ann@b.com"} {
+			sub.Recipients = append(sub.Recipients, Recipient{Address: to, Header: to, Routed: &Routed{Recipient: "help@ex.com", ID: "1"}})
+		}
+		m, _, err := w.Submit(w.ctx, sub)
+		check(t, err)
+		v, err := w.View(w.ctx, m)
+		check(t, err)
+		if len(v.Recipients) != 2 || v.Recipients[0].Address != "https://desk.test/in?x" || v.Recipients[1].Address != "ann@b.com" || v.Recipients[0].Status != StatusAccepted {
+			t.Errorf("%+v", v.Recipients)
+		}
+		if d := v.Events[0].Doc; d.RecipientDom != "desk.test" || d.Envelope.Transport != "http" || !d.Flags.IsRouted {
+			t.Errorf("%+v", d)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/netx"
 	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
 )
@@ -220,7 +221,7 @@ func TestSMTPOptionEffects(t *testing.T) {
 		}
 		s.URLs = false
 		for _, x := range s.archived(m, list) {
-			if isURL(x.Recipient) {
+			if netx.IsURL(x.Recipient) {
 				t.Errorf("%s: a delivery nobody can make", name)
 			}
 		}

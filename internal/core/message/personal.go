@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"postroad/internal/base/netx"
 	"postroad/internal/core/event"
 	"postroad/internal/mail/mime"
 )
@@ -97,9 +98,9 @@ func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
 		e.Doc.Flags.IsRouted = true
 		e.Doc.Routes = []event.Route{{Expression: r.Expression, ID: r.ID, Match: event.RouteMatch{Recipient: r.Recipient}}}
 	}
-	if isURL(recipient) {
+	if netx.IsURL(recipient) {
 		e.Doc.Envelope.Transport = "http"
-		e.Doc.RecipientDom = destination(recipient)
+		e.Doc.RecipientDom = hostOf(recipient)
 	}
 	if !m.Meta.Batch {
 		return e

@@ -19,6 +19,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
+	"postroad/internal/base/netx"
 	"postroad/internal/base/recent"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
@@ -439,12 +440,21 @@ func varsOf(r *Recipient) string {
 // destination is where a recipient's mail goes: the domain of an address in
 // A-labels, or scheme and host of a URL.
 func destination(recipient string) string {
-	if isURL(recipient) {
+	if netx.IsURL(recipient) {
 		if u, err := url.Parse(recipient); err == nil {
 			return strings.ToLower(u.Scheme + "://" + u.Host)
 		}
 	}
 	return domainPart(recipient)
+}
+
+// hostOf is the host of a URL, "" for what is none.
+func hostOf(place string) string {
+	u, err := url.Parse(place)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 func domainPart(mailbox string) string {

@@ -148,7 +148,7 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	for i := range v.Recipients {
 		// Without events nothing is known: they are kept for less long than some
 		// messages.
-		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
+		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !v.Meta.Foreign && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
 	}
@@ -171,7 +171,9 @@ func (v *View) places(waiting []*queue.Delivery, add func(string, Status)) {
 		}
 	}
 	for _, d := range waiting {
-		add(d.Recipient, StatusAccepted)
+		if !ArchiveCopy(d.Vars) {
+			add(d.Recipient, StatusAccepted)
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postroad/internal/base/netx"
 )
 
 // Reason is one thing that holds for a lane and why.
@@ -54,7 +56,7 @@ func (s *Service) Explain(name string) []Reason {
 	out := l.explain(now)
 	l.mu.Unlock()
 	for _, r := range s.rules.Load().ways {
-		if r.Scope == ScopeSite && !r.expired(now) && r.covers(l.key) {
+		if r.Scope == ScopeSite && !r.expired(now) && !netx.IsURL(l.key.Site) && r.covers(l.key) {
 			out = append(out, reasonOf(r, "reroute", "mail goes by "+r.Target))
 			break
 		}
@@ -135,6 +137,8 @@ func (l *lane) limitReason(which int, what, effect string) Reason {
 	switch {
 	case isRelay(l.key.Site):
 		out.Text = "default of relays"
+	case netx.IsURL(l.key.Site):
+		out.Text = "default of URLs"
 	case l.provider != nil:
 		out.Text = "default for " + l.provider.name
 		if l.provider.note != "" {

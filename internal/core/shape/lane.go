@@ -8,7 +8,7 @@ import (
 // Lane is a destination site and the source its mail leaves from.
 type Lane struct {
 	// Site names a destination: "mx:a.example,b.example" for a set of MX hosts,
-	// "relay:host:port" for a relay, or a domain.
+	// "relay:host:port" for a relay, "https://host" for the URLs there, or a domain.
 	Site string
 	// Source names one of our sending addresses; "" is the system's choice.
 	Source string

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"postroad/internal/base/netx"
 )
 
 //go:embed providers.txt
@@ -84,9 +86,10 @@ func (p providers) find(host string) *provider {
 	return nil
 }
 
-// of returns the provider of a site. A relay is nobody's.
+// of returns the provider of a site. A relay is nobody's, and what is known of
+// providers is about mail.
 func (p providers) of(site string) *provider {
-	if isRelay(site) {
+	if isRelay(site) || netx.IsURL(site) {
 		return nil
 	}
 	for _, h := range hosts(site) {

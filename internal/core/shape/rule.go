@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/netx"
 )
 
 // Scope says what a rule's Match names.
@@ -173,6 +174,9 @@ func (r *Rule) checkKind() error {
 	case Reroute:
 		if r.Scope != ScopeSite && r.Scope != ScopeRecipientDomain {
 			return invalid("only a site or a recipient domain can be rerouted, not a %s", r.Scope)
+		}
+		if netx.IsURL(r.Match) {
+			return invalid("requests to URLs cannot be rerouted")
 		}
 		return checkTarget(r.Target)
 	}

@@ -495,3 +495,40 @@ func TestUnknownAutomaticRule(t *testing.T) {
 		}
 	})
 }
+
+// TestURLs: lanes of URLs have limits of their own. Rules and knowledge about mail
+// hosts are not about them, rules that name them or everything are.
+func TestURLs(t *testing.T) {
+	s, _ := one(t)
+	const lane = "https://hooks.google.com:8443"
+	const plain = "http://hooks.google.com"
+	create(t, s, Rule{Scope: ScopeSite, Match: "google.com", Kind: Pause})
+	create(t, s, Rule{Scope: ScopeRecipientDomain, Match: "*.google.com", Kind: Pause})
+	create(t, s, Rule{Scope: ScopeRecipientDomain, Match: "*", Kind: Pause})
+	wantSessions(t, s, plain, s.Start)
+	wantSessions(t, s, lane, s.Start)
+	wantSessions(t, s, "mx:mx.google.com", 0)
+	report(s, lane, 1000, reply(200, "", ""))
+	wantSessions(t, s, lane, urlSessions)
+	for _, r := range s.Explain(lane) {
+		if strings.Contains(r.Text, "Google") || r.What == "reroute" {
+			t.Errorf("%+v", r)
+		}
+	}
+	create(t, s, Rule{Scope: ScopeSite, Match: "*", Kind: Reroute, Target: "relay:x:25"})
+	for _, r := range s.Explain(lane) {
+		if r.What == "reroute" {
+			t.Errorf("%+v", r)
+		}
+	}
+	create(t, s, Rule{Scope: ScopeSite, Match: "*", Kind: Limit, Sessions: 3})
+	wantSessions(t, s, lane, 3)
+	create(t, s, Rule{Scope: ScopeSite, Match: lane, Kind: Limit, Sessions: 7})
+	report(s, lane, 1000, reply(200, "", ""))
+	wantSessions(t, s, lane, 7)
+	create(t, s, Rule{Scope: ScopeLane, Match: lane, Kind: Pause})
+	wantSessions(t, s, lane, 0)
+	if _, err := s.Create(context.Background(), Rule{Scope: ScopeSite, Match: lane, Kind: Reroute, Target: "relay:x:25", Reason: "r", Origin: Admin}); err == nil || !strings.Contains(err.Error(), "cannot be rerouted") {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"postroad/internal/base/netx"
 )
 
 // ruleset is the operator's rules in the form questions need. It never changes:
@@ -64,13 +66,14 @@ func (r *Rule) weight() int {
 	switch {
 	case r.Match == "*":
 		return base - 10_000
-	case r.Scope == ScopeSite && (strings.HasPrefix(r.Match, mxSite) || isRelay(r.Match)):
+	case r.Scope == ScopeSite && (strings.HasPrefix(r.Match, mxSite) || isRelay(r.Match) || netx.IsURL(r.Match)):
 		return 30_000
 	}
 	return base + len(strings.TrimPrefix(r.Match, "*."))
 }
 
-// covers reports whether a rule about destinations is about the lane.
+// covers reports whether a rule about destinations is about the lane. One about a
+// host or a domain is about mail, not about URLs there.
 func (r *Rule) covers(l Lane) bool {
 	switch r.Scope {
 	case ScopeSource:
@@ -79,9 +82,9 @@ func (r *Rule) covers(l Lane) bool {
 		if r.Match == "*" || r.Match == l.Site {
 			return true
 		}
-		return !isRelay(l.Site) && slices.ContainsFunc(hosts(l.Site), func(h string) bool { return under(h, r.Match) })
+		return !isRelay(l.Site) && !netx.IsURL(l.Site) && slices.ContainsFunc(hosts(l.Site), func(h string) bool { return under(h, r.Match) })
 	case ScopeRecipientDomain:
-		return !isRelay(l.Site) && !strings.HasPrefix(l.Site, mxSite) && r.coversDomain(l.Site)
+		return !isRelay(l.Site) && !netx.IsURL(l.Site) && !strings.HasPrefix(l.Site, mxSite) && r.coversDomain(l.Site)
 	}
 	return false
 }

@@ -13,6 +13,7 @@ import (
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
 	"postroad/internal/base/ids"
+	"postroad/internal/base/netx"
 )
 
 // Config is what the service is made of.
@@ -25,6 +26,10 @@ type Config struct {
 	Max   int // sessions of a lane of no known provider; 0 means 64
 	Relay int // sessions of a relay's lane, from the start; 0 means 64
 }
+
+// urlSessions are the requests at once to a receiver of HTTP requests at most: a
+// slow one shall not have the sessions that mail needs.
+const urlSessions = 16
 
 // Bounds of memory.
 const (
@@ -217,7 +222,7 @@ func (s *Service) Report(name, mx string, r Report) {
 	if changed || rose || active {
 		s.note(l, rose, changed, active, due)
 	}
-	if s.hear(now, r.meaning() != silence) {
+	if !netx.IsURL(l.key.Site) && s.hear(now, r.meaning() != silence) { // a URL may be on this machine
 		s.work.Lock()
 		s.work.back = true
 		s.work.Unlock()
@@ -264,7 +269,7 @@ func (s *Service) nudge() {
 // tell. Called with the lane's mutex held.
 func (s *Service) learn(l *lane, mx string) {
 	l.mx = mx
-	if p := s.providers.find(mx); p != nil && !isRelay(l.key.Site) {
+	if p := s.providers.find(mx); p != nil && !isRelay(l.key.Site) && !netx.IsURL(l.key.Site) {
 		l.provider, l.eff.until = p, time.Unix(0, 0) // resolve again
 	}
 }
@@ -281,6 +286,8 @@ func (s *Service) refresh(l *lane, now time.Time) {
 	base, start := limits{sessions: s.Max}, s.Start
 	if isRelay(l.key.Site) {
 		base.sessions, start = s.Relay, maxSessions
+	} else if netx.IsURL(l.key.Site) {
+		base.sessions = min(s.Max, urlSessions)
 	} else if p := l.provider; p != nil {
 		base = p.limits
 		base.sessions = or(base.sessions, s.Max)

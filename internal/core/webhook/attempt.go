@@ -9,6 +9,7 @@ import (
 
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
+	"postroad/internal/base/netx"
 )
 
 // Statuses with a meaning of their own. Mailgun: webhooks page of the manual.
@@ -65,7 +66,7 @@ func (s *Service) post(ctx context.Context, account, to, payload string) (*resul
 		s.log.Error("webhook not signed", "account", account, "error", err)
 		return &result{at: clock.Micro(now), request: "{}", err: "not sent: the signing key of the account cannot be read"}, nil
 	}
-	what := sent{Header: s.header(to), Signature: newSignature(key, now)}
+	what := sent{Header: s.header(to), Signature: NewSignature(key, now)}
 	body, err := what.body(payload)
 	if err != nil {
 		return nil, err
@@ -161,16 +162,6 @@ func (s *Service) observe(c *claimed, r *result, v verdict) {
 	case Waiting:
 		s.count.retried.Add(1)
 	}
-	s.log.Info("webhook", "call", c.id, "url", redact(c.url), "attempt", c.attempt+1, "status", strconv.Itoa(r.status),
+	s.log.Info("webhook", "call", c.id, "url", netx.Redact(c.url), "attempt", c.attempt+1, "status", strconv.Itoa(r.status),
 		"ms", r.duration.Milliseconds(), "state", string(v.state), "error", r.err)
-}
-
-// redact leaves the query out of a URL, where receivers keep secrets.
-func redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(unreadable url)"
-	}
-	u.RawQuery, u.User, u.Fragment = "", nil, ""
-	return u.String()
 }

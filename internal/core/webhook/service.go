@@ -90,7 +90,8 @@ func New(ctx context.Context, d *db.DB, source *ids.Source, log *slog.Logger, cl
 }
 
 // Event stages the calls that follow from e; it is what makes Service an
-// event.Sink. Mailgun: no webhook for what HTTP routes delivered.
+// event.Sink. Mailgun: no webhook for what HTTP routes delivered; the receiver
+// knows. That a delivery failed is said.
 func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 	reg := s.registry.Load()
 	if len(reg.slots) == 0 {
@@ -98,7 +99,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 	}
 	name := e.Doc.WebhookName()
 	list := reg.targets(e.AccountID, e.DomainID, name)
-	if len(list) == 0 || e.Doc.Envelope != nil && e.Doc.Envelope.Transport == "http" {
+	if len(list) == 0 || e.Doc.Event == event.Delivered && e.Doc.Envelope != nil && e.Doc.Envelope.Transport == "http" {
 		return nil
 	}
 	payload := storable(e.JSON())

@@ -27,9 +27,9 @@ func Sign(key, timestamp, token string) string {
 	return hex.EncodeToString(m.Sum(nil))
 }
 
-// newSignature signs a request made at t. Every attempt has a token of its
+// NewSignature signs a request made at t with the account's signing key. Every attempt has a token of its
 // own, because receivers refuse tokens they have seen.
-func newSignature(key string, t time.Time) Signature {
+func NewSignature(key string, t time.Time) Signature {
 	s := Signature{Timestamp: strconv.FormatInt(t.Unix(), 10), Token: ids.Hex(25)}
 	s.Signature = Sign(key, s.Timestamp, s.Token)
 	return s

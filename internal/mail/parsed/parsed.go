@@ -95,7 +95,7 @@ func (m *Message) Fields(raw []byte, asMIME bool) [][2]string {
 // must not set by a header field: who receives believes recipient or signature.
 func isReserved(name string) bool {
 	switch name {
-	case "recipient", "sender", "from", "subject", "domain", "timestamp", "token", "signature", "message-headers", "message-url", "content-id-map":
+	case "recipient", "recipients", "sender", "from", "subject", "domain", "timestamp", "token", "signature", "message-headers", "message-url", "content-id-map":
 		return true
 	}
 	for _, prefix := range []string{"body-", "stripped-", "attachment"} {
@@ -178,6 +178,17 @@ func ByContentID[T any](m *Message, of func(i int) T) map[string]T {
 // Content-ID, or "" if there are none.
 func (m *Message) ContentIDJSON() string {
 	ids := ByContentID(m, FieldName)
+	if len(ids) == 0 {
+		return ""
+	}
+	return encode(ids)
+}
+
+// FilesByIDJSON is the content-id-map of a notification: what FilesJSON tells of
+// a file, by Content-ID, or "" if there are none.
+func (m *Message) FilesByIDJSON(url string) string {
+	files := m.Files(url)
+	ids := ByContentID(m, func(i int) File { return files[i] })
 	if len(ids) == 0 {
 		return ""
 	}

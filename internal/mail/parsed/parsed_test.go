@@ -64,6 +64,9 @@ func TestFields(t *testing.T) {
 	if got := m.ContentIDJSON(); got != `{"<pic@example.org>":"attachment-1"}` {
 		t.Errorf("content-id-map %s", got)
 	}
+	if got := m.FilesByIDJSON("http://h/m"); got != `{"<pic@example.org>":{"content-type":"image/png","name":"a.png","size":3,"url":"http://h/m/attachments/0"}}` {
+		t.Errorf("content-id-map of a notification %s", got)
+	}
 	if got := m.FilesJSON("http://h/m"); got != `[{"content-type":"image/png","name":"a.png","size":3,"url":"http://h/m/attachments/0"},{"content-type":"application/pdf","name":"b.pdf","size":3,"url":"http://h/m/attachments/1"}]` {
 		t.Errorf("attachments %s", got)
 	}
@@ -89,7 +92,7 @@ func TestDocument(t *testing.T) {
 	if _, ok := doc["stripped-html"]; ok || doc["body-plain"] != "text" || doc["stripped-text"] != "text" || doc["stripped-signature"] != "" || fmt.Sprint(doc["message-headers"], doc["attachments"]) != "[] []" {
 		t.Errorf("%v", doc)
 	}
-	if m.ContentIDJSON() != "" || m.HeaderJSON() != "[]" {
+	if m.ContentIDJSON() != "" || m.FilesByIDJSON("") != "" || m.HeaderJSON() != "[]" {
 		t.Errorf("%q %q", m.ContentIDJSON(), m.HeaderJSON())
 	}
 }
