@@ -19,6 +19,8 @@ import (
 const (
 	maxHeader = 100 << 10
 	maxHops   = 50
+	maxParts  = 1000
+	maxDepth  = 50 // levels of multiparts
 )
 
 // received is a message on its way from DATA to where it goes.
@@ -85,6 +87,13 @@ func (r *received) check() (err error) {
 	}
 	if hops > maxHops {
 		return errs.New(errs.Forbidden, "the message went through %d servers: it goes in circles", hops)
+	}
+	_, cut, err := mime.Structure(r.raw, mime.Limits{MaxParts: maxParts, MaxDepth: maxDepth})
+	if err != nil {
+		return errs.Wrap(errs.Invalid, err, "the message could not be parsed: "+err.Error())
+	}
+	if cut { // those who read it would not see all of it
+		return errs.New(errs.Invalid, "the message could not be parsed: more than %d parts or %d levels of them", maxParts, maxDepth)
 	}
 	return nil
 }
