@@ -138,8 +138,16 @@ func TestFits(t *testing.T) {
 				t.Errorf("the bound is not at %d", maxCopies)
 			}
 		}
-		if !Fits(full, &Target{feedback: true}) || !Fits(full, &Target{bounce: &report.ID{}, domain: dom(1)}) {
-			t.Error("a report needs no room")
+	}
+	other := &Target{route: true, domain: &domain.Domain{ID: 1, AccountID: "other"}}
+	path := &Target{bounce: &report.ID{}, domain: dom(1)}
+	for _, c := range []struct {
+		taken, t *Target
+		fits     bool
+	}{{many[0], other, false}, {other, many[0], false}, {many[0], path, false}, {path, many[0], false}, {path, path, true}, {&Target{feedback: true}, &Target{feedback: true}, true},
+		{&Target{feedback: true}, many[0], false}} {
+		if Fits([]*Target{c.taken}, c.t) != c.fits {
+			t.Errorf("%+v with %+v: want %v", c.t, c.taken, c.fits)
 		}
 	}
 	if !Fits(domains, &Target{route: true, domain: dom(0)}) {
@@ -338,6 +346,29 @@ func TestCancelled(t *testing.T) {
 		}
 		if n := len(w.stored(t)); n != 0 {
 			t.Errorf("%d messages", n)
+		}
+	})
+}
+
+// An address is the same in every spelling of it.
+func TestSpellings(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		w.domain(t, w.own, "bücher.example")
+		w.list(t, w.own, "team@bücher.example")
+		w.route(t, w.own, `match_recipient("help@xn--bcher-kva.example")`, `forward("box@far.example")`)
+		for _, to := range []string{"help@bücher.example", "help@BÜCHER.example", "Help@XN--BCHER-KVA.Example", `"help"@bücher.example`, "bu@in.example",
+			"team@bücher.example", "TEAM@xn--bcher-kva.example", `"team"@bücher.example`} {
+			got, err := w.target(t, to)
+			switch {
+			case to == "bu@in.example":
+				if !errs.Is(err, errs.NotFound) {
+					t.Errorf("%s: %v", to, err)
+				}
+			case err != nil:
+				t.Errorf("%s: %v", to, err)
+			case got.list != strings.Contains(strings.ToLower(to), "team") || got.route == got.list || got.domain.Name != "xn--bcher-kva.example":
+				t.Errorf("%s: %+v on %s", to, got, got.domain.Name)
+			}
 		}
 	})
 }

@@ -201,9 +201,19 @@ func (s *Service) nearest(ctx context.Context, name string) (own, parent *domain
 const maxCopies = 50
 
 // Fits reports whether a target can be one more of those taken. If not, it is for
-// another transaction.
+// another transaction: what the domains and routes of one account make of a message
+// must not decide about mail for another, nor a message for routes about a report,
+// and there is no answer to some of the recipients after DATA.
 func Fits(taken []*Target, t *Target) bool {
-	if n := len(taken); n > 0 && !t.list && t.route && taken[n-1].route && taken[n-1].domain.ID == t.domain.ID {
+	n := len(taken)
+	if n == 0 {
+		return true
+	}
+	last := taken[n-1]
+	if t.account() != last.account() || t.report() != last.report() {
+		return false
+	}
+	if t.report() || !t.list && last.route && last.domain.ID == t.domain.ID {
 		return true // most have one domain
 	}
 	copies, seen := 0, map[int64]bool{}
@@ -222,4 +232,14 @@ func Fits(taken []*Target, t *Target) bool {
 	before := copies
 	count(t)
 	return copies == before || copies <= maxCopies
+}
+
+// report reports whether mail to the target is about mail of ours.
+func (t *Target) report() bool { return t.bounce != nil || t.feedback }
+
+func (t *Target) account() string {
+	if t.domain == nil {
+		return ""
+	}
+	return t.domain.AccountID
 }

@@ -27,7 +27,7 @@ func (s *session) outside() bool {
 func (s *session) target(ctx context.Context, a addr.Address) error {
 	t, err := s.b.Inbound.Recipient(ctx, a)
 	if err == nil && !inbound.Fits(s.targets, t) {
-		return &smtp.Error{Code: 452, Enhanced: "4.5.3", Text: "too many domains and lists for one message, send it to the others separately"}
+		return &smtp.Error{Code: 452, Enhanced: "4.5.3", Text: "too many or too different recipients for one message, send it to the others separately"}
 	}
 	if err == nil {
 		s.targets = append(s.targets, t)
