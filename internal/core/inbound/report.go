@@ -82,11 +82,11 @@ func (s *Service) returned(ctx context.Context, r *received, t *Target) error {
 	}
 	var events []*event.Event
 	for _, rcpt := range b.Recipients[:min(len(b.Recipients), maxReported)] {
-		to, err := s.whom(ctx, m, rcpt.Address())
+		to, vars, err := s.whom(ctx, m, rcpt.Address())
 		if err != nil {
 			return err
 		}
-		if e := bounced(m, to, &rcpt); e != nil {
+		if e := bounced(m, to, vars, &rcpt); e != nil {
 			events = append(events, e)
 		}
 	}
@@ -100,21 +100,22 @@ func (s *Service) returned(ctx context.Context, r *received, t *Target) error {
 
 // whom returns the recipient of m that a report names, "" if it is none. Whom a
 // post or mail from outside went to is known from its events.
-func (s *Service) whom(ctx context.Context, m *message.Message, address string) (recipient string, err error) {
+func (s *Service) whom(ctx context.Context, m *message.Message, address string) (recipient, vars string, err error) {
 	if to, ok := m.Sent(address); ok || address == "" {
-		return to, nil
+		return to, "", nil
 	}
-	return s.Events.Recipient(ctx, m.ID, address)
+	recipient, err = s.Events.Recipient(ctx, m.ID, address)
+	return recipient, "", err
 }
 
 // bounced makes the event of what a report says about one recipient, nil if there
 // is nothing to say. Mailgun: a delayed bounce is failed, with is-delayed-bounce
 // and no envelope; only a hard one adds the address to the bounces.
-func bounced(m *message.Message, to string, r *report.Recipient) *event.Event {
+func bounced(m *message.Message, to, vars string, r *report.Recipient) *event.Event {
 	if to == "" || r.Action != report.Failed && r.Action != report.Delayed {
 		return nil
 	}
-	e := m.EventFor(event.Failed, to, "")
+	e := m.EventFor(event.Failed, to, vars)
 	d := &e.Doc
 	d.Envelope = &event.Envelope{}
 	d.Flags.IsDelayedBounce = true
@@ -182,7 +183,7 @@ func (s *Service) about(ctx context.Context, c *report.Complaint) (*message.Mess
 // none, counts only when the message went to one.
 func (s *Service) complainer(ctx context.Context, m *message.Message, c *report.Complaint) (string, error) {
 	if len(c.Recipients) == 1 {
-		to, err := s.whom(ctx, m, c.Recipients[0])
+		to, _, err := s.whom(ctx, m, c.Recipients[0])
 		if to != "" || err != nil || c.Named {
 			return to, err
 		}

@@ -50,14 +50,15 @@ func New(c Config) *Service { return &Service{Config: c, clock: c.DB.Clock()} }
 
 // Session is what is known of who hands a message over.
 type Session struct {
-	IP       netip.Addr
-	HELO     string
-	Extended bool // EHLO was said
-	TLS      bool
-	UTF8     bool   // SMTPUTF8 was asked for
-	EightBit bool   // BODY=8BITMIME was
-	Sender   string // MAIL FROM without brackets, "" for the null sender
-	QueueID  string
+	IP         netip.Addr
+	HELO       string
+	Extended   bool // EHLO was said
+	TLS        bool
+	UTF8       bool   // SMTPUTF8 was asked for
+	EightBit   bool   // BODY=8BITMIME was
+	Sender     string // MAIL FROM without brackets, "" for the null sender
+	QueueID    string
+	RequireTLS bool
 }
 
 // Target is a recipient that was taken.
