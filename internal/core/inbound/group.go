@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"postroad/internal/base/errs"
 	"postroad/internal/core/message"
 	"postroad/internal/core/route"
 	"postroad/internal/mail/authres"
@@ -24,12 +25,13 @@ type group struct {
 
 	recipients []message.Recipient
 	seen       map[string]bool
+	text       int // bytes the recipients carry
 	store      bool
 	forwards   bool // to an address
 }
 
-func (s *Service) newGroup(ctx context.Context, r *received, t *Target) (*group, error) {
-	raw, err := s.marked(ctx, r, t, true)
+func (s *Service) newGroup(r *received, targets []*Target) (*group, error) {
+	raw, err := s.marked(r, targets, true)
 	if err != nil {
 		return nil, err
 	}
@@ -37,49 +39,64 @@ func (s *Service) newGroup(ctx context.Context, r *received, t *Target) (*group,
 	if err != nil {
 		return nil, fmt.Errorf("own header: %w", err)
 	}
-	return &group{target: t, raw: raw, fields: fields, seen: map[string]bool{}}, nil
+	return &group{target: targets[0], raw: raw, fields: fields, seen: map[string]bool{}}, nil
 }
 
-// maxDeliveries bounds what the routes ask for one message.
-const maxDeliveries = 1000
+// Bounds of what the routes of a domain ask for one message.
+const (
+	maxDeliveries = message.MaxDeliveries
+	maxRouteText  = 8 << 20 // bytes of expressions and destinations, which each delivery carries
+)
+
+// errManyDeliveries refuses what would be too much: a message that some get and
+// some do not would be lost without a word.
+func errManyDeliveries() error {
+	return errs.New(errs.Forbidden, "the routes make too many deliveries of this message: send it to fewer recipients at once")
+}
 
 // add notes one action of a route for a target. The same destination gets the
 // message once for each recipient.
-func (g *group) add(t *Target, rt *route.Route, a *route.Action, log *slog.Logger) {
+func (g *group) add(t *Target, rt *route.Route, a *route.Action, log *slog.Logger) error {
 	to := a.Address + a.URL
 	switch {
 	case a.Problem != "":
 		log.Warn("an action of a route cannot be done", "route", rt.ID, "recipient", t.Mailbox, "why", a.Problem)
-		return
+		return nil
 	case a.Kind == route.Store:
 		g.store = true
 		if to == "" {
-			return
+			return nil
 		}
 	case a.Kind != route.Forward:
-		return
+		return nil
 	}
 	key := string(a.Kind) + " " + to
 	if a.URL != "" {
 		key += " " + t.Mailbox // who it is for is part of what is posted
 	}
-	if g.seen[key] || len(g.recipients) >= maxDeliveries {
-		return
+	if g.seen[key] {
+		return nil
+	}
+	g.text += len(rt.Expression) + len(t.Mailbox) + len(to)
+	if len(g.recipients) >= maxDeliveries || g.text > maxRouteText {
+		return errManyDeliveries()
 	}
 	g.seen[key] = true
 	g.forwards = g.forwards || a.Address != ""
 	g.recipients = append(g.recipients, message.Recipient{Address: to, Header: to,
 		Routed: &message.Routed{Recipient: t.Mailbox, ID: rt.ID, Expression: rt.Expression, Notify: a.Kind == route.Store}})
+	return nil
 }
 
-// marked returns the message with the fields a receiving server adds, and without
-// those that others made to look like ours. Nothing else of it is touched.
-func (s *Service) marked(_ context.Context, r *received, t *Target, routed bool) ([]byte, error) {
+// marked returns the message with the fields a receiving server adds for targets
+// of one domain, and without those that others made to look like ours. Nothing else
+// of it is touched.
+func (s *Service) marked(r *received, targets []*Target, routed bool) ([]byte, error) {
 	pieces, err := authres.Strip(r.raw, s.Hostname)
 	if err != nil {
 		return nil, fmt.Errorf("inbound header: %w", err)
 	}
-	head := r.trace(s.Hostname, t.Mailbox)
+	head := r.trace(s.Hostname, targets)
 	if r.verdict != nil {
 		head = append(head, r.verdict.Field()...)
 	}
@@ -93,7 +110,7 @@ func (s *Service) marked(_ context.Context, r *received, t *Target, routed bool)
 			own = append(own, mime.Field{Name: authres.MailgunDKIMName, Value: v})
 		}
 	}
-	if r.spam != nil && t.domain.Settings.SpamAction != "disabled" && t.domain.Settings.SpamAction != "" {
+	if action := targets[0].domain.Settings.SpamAction; r.spam != nil && action != "disabled" && action != "" {
 		own = append(own, r.spam.Headers()...)
 	}
 	for _, f := range own {
@@ -105,11 +122,9 @@ func (s *Service) marked(_ context.Context, r *received, t *Target, routed bool)
 }
 
 // trace is the Received field (RFC 5321 section 4.4, RFC 3848 for the protocol).
-func (r *received) trace(hostname, rcpt string) []byte {
-	name := "unknown"
-	if r.verdict != nil && r.verdict.IPRev.Name != "" {
-		name = strings.TrimSuffix(r.verdict.IPRev.Name, ".")
-	}
+// It names the recipient only where there is one: of several, some may be blind
+// copies (RFC 5321 section 7.2).
+func (r *received) trace(hostname string, targets []*Target) []byte {
 	ip := r.IP.String()
 	if r.IP.Is6() && !r.IP.Is4In6() {
 		ip = "IPv6:" + ip
@@ -124,15 +139,23 @@ func (r *received) trace(hostname, rcpt string) []byte {
 	if r.TLS {
 		with += "S"
 	}
-	// The recipient is named only where there is one for all who read it.
-	return fmt.Appendf(nil, "Received: from %s (%s [%s])\r\n\tby %s (Postroad) with %s id %s\r\n\tfor <%s>; %s\r\n",
-		atom(r.HELO), atom(name), ip, hostname, with, r.QueueID, rcpt, r.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
+	rcpt := ""
+	if len(targets) == 1 && (r.UTF8 || isASCII(targets[0].Mailbox)) {
+		rcpt = "\r\n\tfor <" + targets[0].Mailbox + ">"
+	}
+	return fmt.Appendf(nil, "Received: from %s (%s [%s])\r\n\tby %s (Postroad) with %s id %s%s; %s\r\n",
+		atom(r.HELO), atom(r.clientName()), ip, hostname, with, r.QueueID, rcpt, r.at.Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 }
 
-// atom makes what a client said fit for a field.
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c > '~' })
+}
+
+// atom makes what a client or a name server said fit for a field of any message:
+// in ASCII, and nothing that ends the field or its comment.
 func atom(s string) string {
 	s = strings.Map(func(c rune) rune {
-		if c <= ' ' || c == 0x7f || strings.ContainsRune("()<>;\\\"", c) {
+		if c <= ' ' || c > '~' || strings.ContainsRune("()<>;\\\"", c) {
 			return '_'
 		}
 		return c

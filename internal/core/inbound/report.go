@@ -27,14 +27,22 @@ const maxReported = 1000
 
 // reports takes what came to return paths and feedback addresses and returns the
 // other targets. A report that says nothing about mail of ours is taken and
-// forgotten: refusing it would make another report.
+// forgotten: refusing it would make another report. What a person wrote to a
+// feedback address is no report: a list or a route takes it, or it is refused, so
+// that nobody waits for an answer.
 func (s *Service) reports(ctx context.Context, r *received, targets []*Target) (rest []*Target, err error) {
 	for _, t := range targets {
 		switch {
 		case t.bounce != nil:
 			err = s.returned(ctx, r, t)
 		case t.feedback:
-			err = s.complaint(ctx, r, nil)
+			if s.isReport(r) {
+				err = s.complaint(ctx, r, nil)
+			} else if t.list || t.route {
+				rest = append(rest, t)
+			} else {
+				r.refusal = errs.New(errs.Forbidden, "%s takes feedback reports (RFC 5965) only", t.Mailbox)
+			}
 		default:
 			rest = append(rest, t)
 			continue
@@ -44,6 +52,16 @@ func (s *Service) reports(ctx context.Context, r *received, targets []*Target) (
 		}
 	}
 	return rest, nil
+}
+
+// isReport reports whether a message to a feedback address is for programs: a
+// refusal of it would be of use to nobody.
+func (s *Service) isReport(r *received) bool {
+	if _, ok := report.ReadComplaint(r.raw); ok {
+		return true
+	}
+	origin, _ := report.OriginOf(r.Sender, r.fields)
+	return origin == report.Notice || origin == report.Reply
 }
 
 // returned reads a message to a return path.
@@ -91,14 +109,11 @@ func (s *Service) returned(ctx context.Context, r *received, t *Target) error {
 	return s.append(ctx, events)
 }
 
-// whom returns the recipient of m that a report names, "" if it is none. An
-// address that went as a copy of a post is found by its events.
+// whom returns the recipient of m that a report names, "" if it is none. Whom a
+// post or mail from outside went to is known from its events.
 func (s *Service) whom(ctx context.Context, m *message.Message, address string) (recipient, vars string, err error) {
-	if to, ok := m.Sent(address); ok && m.Meta.List == nil {
+	if to, ok := m.Sent(address); ok || address == "" {
 		return to, "", nil
-	}
-	if address == "" {
-		return "", "", nil
 	}
 	recipient, err = s.Events.Recipient(ctx, m.ID, address)
 	return recipient, "", err
@@ -178,16 +193,14 @@ func (s *Service) about(ctx context.Context, c *report.Complaint) (*message.Mess
 // complainer is the recipient who complains. A report that names several, or
 // none, counts only when the message went to one.
 func (s *Service) complainer(ctx context.Context, m *message.Message, c *report.Complaint) (string, error) {
-	if !c.Named || len(c.Recipients) != 1 {
-		to, _ := m.Sent("")
-		if to == "" && len(c.Recipients) == 1 {
-			to, _, err := s.whom(ctx, m, c.Recipients[0])
+	if len(c.Recipients) == 1 {
+		to, _, err := s.whom(ctx, m, c.Recipients[0])
+		if to != "" || err != nil || c.Named {
 			return to, err
 		}
-		return to, nil
 	}
-	to, _, err := s.whom(ctx, m, c.Recipients[0])
-	return to, err
+	to, _ := m.Sent("")
+	return to, nil
 }
 
 func (s *Service) append(ctx context.Context, list []*event.Event) error {

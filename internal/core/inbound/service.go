@@ -89,13 +89,15 @@ func errNoUser(mailbox string) error {
 // Forbidden: it is not on a domain of ours, and nobody relays here without a
 // login.
 func (s *Service) Recipient(ctx context.Context, a addr.Address) (*Target, error) {
-	t := &Target{Mailbox: a.Mailbox(), ascii: a.ASCII()}
-	if s.isFeedback(a) {
-		t.feedback = true
-		return t, nil
-	}
+	t := &Target{Mailbox: a.Mailbox(), ascii: a.ASCII(), feedback: s.isFeedback(a)}
 	var err error
 	if t.domain, err = s.domainOf(ctx, a.Domain); err != nil {
+		if t.feedback && errs.Is(err, errs.Forbidden) {
+			return t, nil
+		}
+		if errs.Is(err, errs.Forbidden) && strings.EqualFold(a.Domain, s.Hostname) {
+			return nil, errNoUser(t.Mailbox)
+		}
 		return nil, err
 	}
 	if id, ok := report.ReadReturnPath(&s.Returns, t.ascii); ok {
@@ -111,7 +113,7 @@ func (s *Service) Recipient(ctx context.Context, a addr.Address) (*Target, error
 	if t.route, err = s.Routes.CouldMatch(ctx, t.domain.AccountID, t.ascii); err != nil {
 		return nil, err
 	}
-	if !t.list && !t.route {
+	if !t.list && !t.route && !t.feedback {
 		return nil, errNoUser(t.Mailbox)
 	}
 	return t, nil
@@ -148,26 +150,100 @@ func (s *Service) isFeedback(a addr.Address) bool {
 	return false
 }
 
-// domainOf finds the domain an address is on: one of that name, or a parent that
-// takes mail for its subdomains (wildcard).
+// domainOf finds the domain an address is on: one of that name, else the closest
+// parent of it that there is, if that takes mail for its subdomains (wildcard). As
+// in DNS, one that is closer and does not hides those above it (RFC 4592 section
+// 3.3.1). A domain whose owner has not proved that it is his takes no mail from
+// the wildcard of somebody else.
 func (s *Service) domainOf(ctx context.Context, name string) (*domain.Domain, error) {
-	full := name
-	for depth := 0; depth < 10; depth++ {
-		d, err := s.Domains.ByName(ctx, strings.ToLower(name))
-		switch {
-		case err == nil && (depth == 0 || d.Settings.Wildcard):
-			if d.State == domain.Disabled {
-				return nil, errs.New(errs.Forbidden, "domain %s is disabled", d.Name)
-			}
-			return d, nil
-		case err != nil && !errs.Is(err, errs.NotFound):
-			return nil, err
-		}
-		_, parent, ok := strings.Cut(name, ".")
-		if !ok || !strings.Contains(parent, ".") {
-			break
-		}
-		name = parent
+	own, parent, err := s.nearest(ctx, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case own == nil, parent != nil && own.State == domain.Unverified && parent.AccountID != own.AccountID:
+		own = parent
 	}
-	return nil, errs.New(errs.Forbidden, "relaying denied: %s is not a domain of this server", full)
+	if own == nil {
+		return nil, errs.New(errs.Forbidden, "relaying denied: %s is not a domain of this server", name)
+	}
+	if own.State == domain.Disabled {
+		return nil, errs.New(errs.Forbidden, "domain %s is disabled", own.Name)
+	}
+	return own, nil
+}
+
+// maxLabels bounds the parents of a name that are looked up.
+const maxLabels = 10
+
+// nearest returns the domain of a name and the closest above it, if that is a
+// wildcard; nil where there is none. The second is looked for only where it could
+// matter.
+func (s *Service) nearest(ctx context.Context, name string) (own, parent *domain.Domain, err error) {
+	for depth := 0; depth < maxLabels && strings.Contains(name, "."); depth++ {
+		d, err := s.Domains.ByName(ctx, strings.ToLower(name))
+		if err != nil && !errs.Is(err, errs.NotFound) {
+			return nil, nil, err
+		}
+		switch {
+		case err != nil:
+		case depth > 0 && d.Settings.Wildcard && (own == nil || d.State == domain.Active):
+			return own, d, nil
+		case depth > 0:
+			return own, nil, nil
+		case d.State != domain.Unverified:
+			return d, nil, nil
+		default:
+			own = d
+		}
+		_, name, _ = strings.Cut(name, ".")
+	}
+	return own, nil, nil
+}
+
+// maxCopies bounds the messages that one from outside becomes, as each has a body
+// of its own.
+const maxCopies = 50
+
+// Fits reports whether a target can be one more of those taken. If not, it is for
+// another transaction: what the domains and routes of one account make of a message
+// must not decide about mail for another, nor a message for routes about a report,
+// and there is no answer to some of the recipients after DATA.
+func Fits(taken []*Target, t *Target) bool {
+	n := len(taken)
+	if n == 0 {
+		return true
+	}
+	last := taken[n-1]
+	if t.account() != last.account() || t.report() != last.report() {
+		return false
+	}
+	if t.report() || !t.list && last.route && last.domain.ID == t.domain.ID {
+		return true // most have one domain
+	}
+	copies, seen := 0, map[int64]bool{}
+	count := func(t *Target) {
+		if t.list {
+			copies++
+		}
+		if t.route && !seen[t.domain.ID] {
+			seen[t.domain.ID] = true
+			copies++
+		}
+	}
+	for _, one := range taken {
+		count(one)
+	}
+	before := copies
+	count(t)
+	return copies == before || copies <= maxCopies
+}
+
+// report reports whether mail to the target is about mail of ours.
+func (t *Target) report() bool { return t.bounce != nil || t.feedback }
+
+func (t *Target) account() string {
+	if t.domain == nil {
+		return ""
+	}
+	return t.domain.AccountID
 }

@@ -89,6 +89,17 @@ func leaveToken(mailbox string) (string, bool) {
 // to the address for that; the message is nil then. NotFound if there is no such
 // list; Forbidden, with a text for the sender, if the message is not taken.
 func (s *Service) Post(ctx context.Context, in Inbound) (*message.Message, error) {
+	sub, err := s.Prepare(ctx, in)
+	if err != nil || sub == nil {
+		return nil, err
+	}
+	m, _, err := s.Messages.Submit(ctx, sub)
+	return m, err
+}
+
+// Prepare is Post, but for storing the post, which is left to the caller. A member
+// who leaves has left when it returns; there is no post then.
+func (s *Service) Prepare(ctx context.Context, in Inbound) (*message.Submission, error) {
 	if token, ok := leaveToken(in.To); ok {
 		if _, m, err := s.unsubscribe(ctx, token, in.RemoteIP); err != nil || m != nil {
 			return nil, err
@@ -124,11 +135,7 @@ func (s *Service) Post(ctx context.Context, in Inbound) (*message.Message, error
 	if err != nil {
 		return nil, err
 	}
-	if sub, err = s.post(ctx, l, sub, ""); err != nil {
-		return nil, err
-	}
-	m, _, err := s.Messages.Submit(ctx, sub)
-	return m, err
+	return s.post(ctx, l, sub, "")
 }
 
 // mayPost checks the access level for a sender without credentials.

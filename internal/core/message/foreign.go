@@ -61,30 +61,41 @@ func (s *Service) Foreign(raw []byte, dom *domain.Domain) (*Submission, error) {
 	return sub, nil
 }
 
+// maxSame is how many messages with one Message-Id BySID looks at.
+const maxSame = 10
+
 // BySID returns a message of ours by its Message-Id, if the X-Mailgun-Sid is that
-// of the copies we sent: only who has one can know it. NotFound otherwise.
+// of the copies we sent: only who has one can know it. That somebody else sent a
+// message with the same Message-Id does not hide it. NotFound otherwise.
 func (s *Service) BySID(ctx context.Context, messageID, sid string) (*Message, error) {
-	if messageID == "" || sid == "" {
+	if sid = strings.TrimSpace(sid); messageID == "" || sid == "" {
 		return nil, errNotFound()
 	}
-	m, err := s.one(ctx, "WHERE m.message_id = ? ORDER BY m.id LIMIT 1", messageID)
+	same, err := s.byMessageID(ctx, messageID, maxSame)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := s.Body(m)
-	if err != nil {
-		return nil, err
+	for _, m := range same {
+		raw, err := s.Body(m)
+		if err != nil {
+			return nil, err
+		}
+		fields, _, err := mime.ScanHeader(raw)
+		if err == nil && hmac.Equal([]byte(strings.TrimSpace(fields.Get("X-Mailgun-Sid"))), []byte(sid)) {
+			return m, nil
+		}
 	}
-	fields, _, err := mime.ScanHeader(raw)
-	if err != nil || !hmac.Equal([]byte(strings.TrimSpace(fields.Get("X-Mailgun-Sid"))), []byte(strings.TrimSpace(sid))) {
-		return nil, errNotFound()
-	}
-	return m, nil
+	return nil, errNotFound()
 }
 
 // Sent returns the recipient of m that an address names, in whatever spelling it
-// was reported; the only one when address is "".
+// was reported; the only one when address is "". What Meta names as recipients of
+// a post to a list, and of mail from outside, is whom it came in for: it went to
+// others.
 func (m *Message) Sent(address string) (recipient string, ok bool) {
+	if m.Meta.List != nil || m.Meta.Foreign {
+		return "", false
+	}
 	if address == "" {
 		if len(m.Meta.Recipients) == 1 {
 			return m.Meta.Recipients[0], true

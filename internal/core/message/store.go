@@ -69,6 +69,19 @@ func (s *Service) one(ctx context.Context, where string, args ...any) (m *Messag
 	return m, err
 }
 
+// byMessageID returns the oldest messages with a Message-Id, of whatever account.
+func (s *Service) byMessageID(ctx context.Context, id string, limit int) (list []*Message, err error) {
+	err = s.DB.Read(ctx, func(tx *db.Tx) error {
+		list = nil
+		return tx.Each(func(r *sql.Rows) error {
+			m, err := scanMessage(r)
+			list = append(list, m)
+			return err
+		}, selMessage+"WHERE m.message_id = ? ORDER BY m.id LIMIT ?", id, limit)
+	})
+	return list, err
+}
+
 // ByID returns the message with the row id; recently used ones come from
 // memory.
 func (s *Service) ByID(ctx context.Context, id int64) (*Message, error) {

@@ -156,12 +156,7 @@ func (s *Service) Submit(ctx context.Context, sub *Submission) (m *Message, repl
 				return err
 			}
 		}
-		for _, p := range ready {
-			if err := s.stage(tx, p); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.stageAll(tx, ready)
 	})
 	if err != nil {
 		return nil, false, storageError(err)
@@ -299,6 +294,8 @@ func (s *Service) replayed(ctx context.Context, sub *Submission) (id string, err
 func storageError(err error) error {
 	var e *errs.Error
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &e), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, blob.ErrNoSpace), db.IsFull(err):

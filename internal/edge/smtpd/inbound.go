@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
@@ -25,6 +26,9 @@ func (s *session) outside() bool {
 // that would have to be bounced.
 func (s *session) target(ctx context.Context, a addr.Address, o smtp.RcptOptions) error {
 	t, err := s.b.Inbound.Recipient(ctx, a)
+	if err == nil && !inbound.Fits(s.targets, t) {
+		return &smtp.Error{Code: 452, Enhanced: "4.5.3", Text: "too many or too different recipients for one message, send it to the others separately"}
+	}
 	if err == nil {
 		t.Options = o
 		s.targets = append(s.targets, t)
@@ -36,6 +40,19 @@ func (s *session) target(ctx context.Context, a addr.Address, o smtp.RcptOptions
 		e.Enhanced = "5.1.1" // no such mailbox, rather than a policy
 	}
 	return answer
+}
+
+// mailbox reads a recipient. The one that needs no domain is that of the server
+// (RFC 5321 section 4.5.1).
+func (s *session) mailbox(to string) (addr.Address, error) {
+	if s.outside() && strings.EqualFold(to, "postmaster") {
+		to += "@" + s.b.Inbound.Hostname
+	}
+	a, err := addr.ParseMailbox(to)
+	if err != nil {
+		return a, &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
+	}
+	return a, nil
 }
 
 // receive takes a message from outside.

@@ -171,9 +171,9 @@ func (s *session) Mail(ctx context.Context, from string, o smtp.MailOptions) err
 
 // Rcpt adds a recipient. Mailgun: the text for an address that cannot be read.
 func (s *session) Rcpt(ctx context.Context, to string, o smtp.RcptOptions) error {
-	a, err := addr.ParseMailbox(to)
+	a, err := s.mailbox(to)
 	if err != nil {
-		return &smtp.Error{Code: 553, Enhanced: "5.1.3", Text: "Cannot parse to address"}
+		return err
 	}
 	if s.outside() {
 		return s.target(ctx, a, o)
