@@ -25,9 +25,12 @@ func (s *Service) Read(ctx context.Context, body io.Reader) (raw []byte, release
 	raw, err = s.readAll(&counted{r: f, body: body, left: s.MaxBytes + 1})
 	if err == nil {
 		more := (copies - 1) * int64(len(raw))
-		if f.memory.take(more) {
+		switch {
+		case copies*int64(len(raw)) > s.memory.max: // it never fits: to try again is in vain
+			err = errTooLarge(s.memory.max / copies)
+		case f.memory.take(more):
 			f.held += more
-		} else {
+		default:
 			err = errBusy()
 		}
 	}

@@ -42,4 +42,8 @@ func TestMemoryForStrangers(t *testing.T) {
 	_, release, err := New(c).Read(t.Context(), strings.NewReader(body))
 	check(t, err)
 	release()
+	c.MaxMemory = 3 << 20
+	if _, _, err = New(c).Read(t.Context(), strings.NewReader(body)); !errs.Is(err, errs.TooLarge) {
+		t.Errorf("what never fits: %v", err)
+	}
 }
