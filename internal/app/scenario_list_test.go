@@ -361,13 +361,20 @@ func (s *stage) byMail(t *testing.T, data string) {
 	t.Helper()
 	ctx := context.Background()
 	address := regexp.MustCompile(`unsub\+[0-9a-v]+@example\.com`).FindString(data)
-	if ok, err := s.Lists.Takes(ctx, strings.ToUpper(address[:8])+address[8:]); !ok || err != nil {
+	d, err := s.Domains.ByName(ctx, "example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.Lists.Takes(ctx, d.ID, strings.ToUpper(address[:8])+address[8:]); !ok || err != nil {
 		t.Fatalf("%q is not taken: %v", address, err)
 	}
 	for to, want := range map[string]bool{"devs@example.com": true, "DEVS@Example.com": true, "no@example.com": false, "devs@example.org": false, "unsub+x@example.com": false, "x": false} {
-		if ok, err := s.Lists.Takes(ctx, to); ok != want || err != nil {
+		if ok, err := s.Lists.Takes(ctx, d.ID, to); ok != want || err != nil {
 			t.Errorf("takes %q: %v %v", to, ok, err)
 		}
+	}
+	if ok, err := s.Lists.Takes(ctx, d.ID+1, "devs@example.com"); ok || err != nil {
+		t.Errorf("taken for another domain: %v %v", ok, err)
 	}
 	if m, err := s.Lists.Post(ctx, list.Inbound{To: address, Sender: ""}); m != nil || err != nil {
 		t.Fatal(m, err)

@@ -91,6 +91,10 @@ func TestTenants(t *testing.T) {
 		check(t, err)
 		_, err = w.unverified.Create(t.Context(), w.own.AccountID, domain.CreateRequest{Name: "mine.in.example"})
 		check(t, err)
+		w.list(t, w.other, "team@grabbed.in.example")
+		if got, err := w.target(t, "team@grabbed.in.example"); err != nil || got.list || !got.route {
+			t.Errorf("a list on a domain that was grabbed: %+v, %v", got, err)
+		}
 		w.domain(t, w.other, "sold.in.example")
 		for to, want := range map[string]string{
 			"a@in.example":         "in.example",

@@ -107,7 +107,7 @@ func (s *Service) Recipient(ctx context.Context, a addr.Address) (*Target, error
 	if report.HasReturnPath(t.ascii) {
 		return nil, errs.New(errs.NotFound, "%s: not a return path of this server", t.Mailbox)
 	}
-	if t.list, err = s.Lists.Takes(ctx, t.Mailbox); err != nil {
+	if t.list, err = s.Lists.Takes(ctx, t.domain.ID, t.Mailbox); err != nil {
 		return nil, err
 	}
 	if t.route, err = s.Routes.CouldMatch(ctx, t.domain.AccountID, t.ascii); err != nil {

@@ -66,15 +66,15 @@ type Inbound struct {
 	HELO     string
 }
 
-// Takes reports whether mail from outside to the mailbox is for Post: a list, or
-// a way out of one.
-func (s *Service) Takes(ctx context.Context, mailbox string) (bool, error) {
+// Takes reports whether mail from outside to the mailbox, which is taken for a
+// domain, is for Post: a list of that domain, or a way out of one.
+func (s *Service) Takes(ctx context.Context, domainID int64, mailbox string) (bool, error) {
 	if token, ok := leaveToken(mailbox); ok {
 		_, _, ok = s.readToken(token)
 		return ok, nil
 	}
 	l, err := s.find(ctx, mailbox)
-	return l != nil, err
+	return l != nil && l.DomainID == domainID, err
 }
 
 func leaveToken(mailbox string) (string, bool) {

@@ -12,18 +12,25 @@ import (
 	"postroad/internal/mail/mime"
 )
 
-// Read takes a complete message from outside into memory, within the bounds all
-// messages being received share. release gives the room back. The errors are
-// those of SubmitSMTP: too large, or no room at this moment.
+// copies is how often a message from outside is in memory when it is marked and
+// taken apart.
+const copies = 4
+
+// Read takes a complete message from outside into memory, within half of what all
+// messages being received may have: strangers must not keep out those who log in.
+// release gives the room back. The errors are those of SubmitSMTP: too large, or no
+// room at this moment.
 func (s *Service) Read(ctx context.Context, body io.Reader) (raw []byte, release func(), err error) {
-	f := &form{memory: s.memory}
+	f := &form{memory: s.others}
 	raw, err = s.readAll(&counted{r: f, body: body, left: s.MaxBytes + 1})
 	if err == nil {
-		// It will be marked and taken apart, which makes copies of it.
-		more := 2 * int64(len(raw))
-		if f.memory.take(more) {
+		more := (copies - 1) * int64(len(raw))
+		switch {
+		case copies*int64(len(raw)) > s.memory.max: // it never fits: to try again is in vain
+			err = errTooLarge(s.memory.max / copies)
+		case f.memory.take(more):
 			f.held += more
-		} else {
+		default:
 			err = errBusy()
 		}
 	}

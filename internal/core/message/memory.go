@@ -10,6 +10,7 @@ import (
 // submissions are refused with "try again", which costs less than running out.
 type memory struct {
 	max     int64
+	of      *memory // this is a part of; may be nil
 	used    atomic.Int64
 	buffers sync.Pool // of *bytes.Buffer, for fields while they are read
 }
@@ -34,11 +35,16 @@ func (m *memory) reuse(b *bytes.Buffer) {
 
 // take reserves n bytes, or nothing.
 func (m *memory) take(n int64) bool {
-	if m.used.Add(n) > m.max {
-		m.used.Add(-n)
-		return false
+	if m.used.Add(n) <= m.max && (m.of == nil || m.of.take(n)) {
+		return true
 	}
-	return true
+	m.used.Add(-n)
+	return false
 }
 
-func (m *memory) give(n int64) { m.used.Add(-n) }
+func (m *memory) give(n int64) {
+	m.used.Add(-n)
+	if m.of != nil {
+		m.of.give(n)
+	}
+}

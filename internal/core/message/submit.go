@@ -73,6 +73,7 @@ type Config struct {
 type Service struct {
 	Config
 	memory *memory
+	others *memory // the part of it for messages from outside
 	clock  clock.Clock
 	wake   chan struct{} // of RunExpansion
 	cache  *recent.Map[int64, *Message]
@@ -91,7 +92,8 @@ func New(c Config) *Service {
 	if c.MaxMemory == 0 {
 		c.MaxMemory = 512 << 20
 	}
-	return &Service{Config: c, memory: &memory{max: c.MaxMemory}, clock: c.DB.Clock(), wake: make(chan struct{}, 1), cache: recent.New[int64, *Message](1024),
+	all := &memory{max: c.MaxMemory}
+	return &Service{Config: c, memory: all, others: &memory{max: max(c.MaxMemory/2, copies*(c.MaxBytes+1)), of: all}, clock: c.DB.Clock(), wake: make(chan struct{}, 1), cache: recent.New[int64, *Message](1024),
 		bodies: recent.New[int64, []byte](cachedBodies)}
 }
 
