@@ -247,11 +247,11 @@ func (t *wire) transact(ctx context.Context, j *job, c *conn) *failure {
 	return nil
 }
 
-// sender is the envelope sender: it names the delivery when it is the only one,
+// sender is the envelope sender: it names the recipient when it is the only one,
 // so that a bounce tells which it is about.
 func (t *wire) sender(j *job) string {
 	if len(j.list) == 1 {
-		return t.e.Messages.ReturnPath(j.msg, j.list[0].d.ID)
+		return t.e.Messages.ReturnPath(j.msg, j.list[0].d.Recipient)
 	}
 	return j.msg.Sender
 }

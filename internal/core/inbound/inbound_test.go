@@ -327,14 +327,49 @@ func TestBounceOfForward(t *testing.T) {
 		for _, to := range []string{"help@in.example", "box@far.example", "ann@far.example"} {
 			null := client
 			null.Sender = ""
-			check(t, w.receive(t, null, "From: MAILER-DAEMON@far.example\r\nSubject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"+
-				"--b\r\nContent-Type: text/plain\r\n\r\nNo.\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; far.example\r\n\r\n"+
-				"Final-Recipient: rfc822; "+to+"\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--b--\r\n", path))
+			check(t, w.receive(t, null, bounceOf(to), path))
 		}
 		if !slices.Equal(got, []string{"box@far.example"}) {
 			t.Errorf("failed: %q", got)
 		}
 	})
+}
+
+// Who got a copy can say nothing about the copies of others.
+func TestReportsOfOthersCopies(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		d, err := w.Domains.ByName(t.Context(), "in.example")
+		check(t, err)
+		sub := &message.Submission{Domain: d, MessageID: "id@in.example", MIME: []byte("From: a@in.example\r\n\r\nHello\r\n")}
+		sub.Meta.Method, sub.Meta.Batch = "http", true
+		for _, to := range []string{"mallory@far.example", "jane@far.example"} {
+			sub.Recipients = append(sub.Recipients, message.Recipient{Address: to, Header: to})
+			sub.Meta.Recipients = append(sub.Meta.Recipients, to)
+		}
+		m, _, err := w.Messages.Submit(t.Context(), sub)
+		check(t, err)
+		var got []string
+		w.onEvent = func(e *event.Event) error {
+			got = append(got, string(e.Doc.Event)+" "+e.Doc.Recipient)
+			return nil
+		}
+		mine := w.Messages.ReturnPath(m, "Mallory@far.example")
+		for _, to := range []string{"jane@far.example", "mallory@far.example"} {
+			check(t, w.receive(t, client, bounceOf(to), mine))
+			complaint := strings.Replace(complaintAbout("Return-Path: <"+mine+">\r\n"), "Version: 1\r\n", "Version: 1\r\nOriginal-Rcpt-To: "+to+"\r\n", 1)
+			check(t, w.receive(t, client, complaint, mine))
+			check(t, w.receive(t, client, complaint, "fbl@mx.test"))
+		}
+		if want := []string{"failed mallory@far.example", "complained mallory@far.example", "complained mallory@far.example"}; !slices.Equal(got, want) {
+			t.Errorf("events: %q, want %q", got, want)
+		}
+	})
+}
+
+func bounceOf(to string) string {
+	return "From: MAILER-DAEMON@far.example\r\nSubject: Undelivered\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n" +
+		"--b\r\nContent-Type: text/plain\r\n\r\nNo.\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; far.example\r\n\r\n" +
+		"Final-Recipient: rfc822; " + to + "\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--b--\r\n"
 }
 
 // A client that is gone does not keep the server busy.

@@ -37,7 +37,7 @@ func (s *Service) reports(ctx context.Context, r *received, targets []*Target) (
 			err = s.returned(ctx, r, t)
 		case t.feedback:
 			if s.isReport(r) {
-				err = s.complaint(ctx, r, nil)
+				err = s.complaint(ctx, r, nil, report.ID{})
 			} else if t.list || t.route {
 				rest = append(rest, t)
 			} else {
@@ -74,7 +74,7 @@ func (s *Service) returned(ctx context.Context, r *received, t *Target) error {
 		return err
 	}
 	if c, ok := report.ReadComplaint(r.raw); ok && c.Complains() {
-		return s.complaint(ctx, r, m)
+		return s.complaint(ctx, r, m, *t.bounce)
 	}
 	b, ok := report.ReadBounce(r.raw)
 	if !ok {
@@ -87,7 +87,7 @@ func (s *Service) returned(ctx context.Context, r *received, t *Target) error {
 		if err != nil {
 			return err
 		}
-		if to == "" {
+		if to == "" || !s.copyOf(*t.bounce, to) {
 			continue
 		}
 		known = true
@@ -149,16 +149,22 @@ func bounced(m *message.Message, to, vars string, r *report.Recipient) *event.Ev
 	return e
 }
 
-// complaint reads a feedback report about m, or about the message that it names
-// with proof when m is nil.
-func (s *Service) complaint(ctx context.Context, r *received, m *message.Message) error {
+// copyOf reports whether a return path is that of the recipient's copy, or of one
+// that several share.
+func (s *Service) copyOf(id report.ID, to string) bool {
+	return id.Delivery == 0 || id.Delivery == report.Copy(&s.Returns, id.Message, to)
+}
+
+// complaint reads a feedback report about m, which came to the return path id, or
+// about the message that it names with proof when m is nil.
+func (s *Service) complaint(ctx context.Context, r *received, m *message.Message, id report.ID) error {
 	c, ok := report.ReadComplaint(r.raw)
 	if !ok || !c.Complains() {
 		return s.ignore(r, "feedback", "it is no complaint")
 	}
 	var err error
 	if m == nil {
-		if m, err = s.about(ctx, c); errs.Is(err, errs.NotFound) {
+		if m, id, err = s.about(ctx, c); errs.Is(err, errs.NotFound) {
 			return s.ignore(r, "feedback", "nothing in it proves which message it is about")
 		}
 	}
@@ -169,7 +175,7 @@ func (s *Service) complaint(ctx context.Context, r *received, m *message.Message
 	if err != nil {
 		return err
 	}
-	if to == "" {
+	if to == "" || !s.copyOf(id, to) {
 		return s.ignore(r, "feedback", "it does not say which recipient complains")
 	}
 	s.Stats.Complaints.Add(1)
@@ -180,14 +186,17 @@ func (s *Service) complaint(ctx context.Context, r *received, m *message.Message
 }
 
 // about finds the message a complaint proves to be about: by the signed return
-// path, or by the X-Mailgun-Sid of the copy. NotFound without proof.
-func (s *Service) about(ctx context.Context, c *report.Complaint) (*message.Message, error) {
+// path, which it gives as well, or by the X-Mailgun-Sid of the copy. NotFound without
+// proof.
+func (s *Service) about(ctx context.Context, c *report.Complaint) (m *message.Message, id report.ID, err error) {
 	for _, path := range []string{c.MailFrom, strings.Trim(c.Original.Get("Return-Path"), "<> ")} {
 		if id, ok := report.ReadReturnPath(&s.Returns, path); ok {
-			return s.Messages.ByID(ctx, id.Message)
+			m, err = s.Messages.ByID(ctx, id.Message)
+			return m, id, err
 		}
 	}
-	return s.Messages.BySID(ctx, c.Original.MessageID, c.Original.SID)
+	m, err = s.Messages.BySID(ctx, c.Original.MessageID, c.Original.SID)
+	return m, report.ID{}, err
 }
 
 // complainer is the recipient who complains. A report that names several, or

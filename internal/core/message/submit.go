@@ -313,7 +313,7 @@ func (s *Service) prepare(sub *Submission) *Message {
 		StorageKey: storageKey(id), MessageID: sub.MessageID, Size: int64(len(sub.MIME)),
 		Meta: sub.Meta, Request: sub.Request, CreatedAt: now,
 	}
-	m.Sender = s.ReturnPath(m, 0)
+	m.Sender = s.ReturnPath(m, "")
 	ttl := s.Retention
 	if t := sub.Domain.Settings.MessageTTL; t > 0 && t != domain.DefaultTTL {
 		ttl = time.Duration(sub.Domain.Settings.MessageTTL) * time.Second
@@ -362,14 +362,18 @@ func ordered(id int64) string {
 }
 
 // ReturnPath is the envelope sender of a copy: an address of the sending domain
-// that names the message and the delivery, 0 for a copy that several share, so
-// that a bounce can be traced to them and SPF aligns. Nobody else can make one.
-// A report about mail has none.
-func (s *Service) ReturnPath(m *Message, delivery int64) string {
+// that names the message and the recipient, "" for a copy that several share, so
+// that a bounce can be traced to them and SPF aligns. Nobody else can make one, and
+// who has one cannot make a bounce of another's copy. A report about mail has none.
+func (s *Service) ReturnPath(m *Message, recipient string) string {
 	if m.Meta.Report {
 		return ""
 	}
-	return report.ReturnPath(&s.Returns, report.ID{Message: m.ID, Delivery: delivery}, m.Domain)
+	id := report.ID{Message: m.ID}
+	if recipient != "" {
+		id.Delivery = report.Copy(&s.Returns, m.ID, recipient)
+	}
+	return report.ReturnPath(&s.Returns, id, m.Domain)
 }
 
 // deliveries makes one delivery per recipient, at the time at. In a batch each

@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"strings"
+
+	"postroad/internal/mail/addr"
 )
 
 // Secret is the key that return paths are signed with.
@@ -24,9 +26,21 @@ func NewSecret(master []byte) Secret {
 // ID is what a return path names.
 type ID struct {
 	Message int64
-	// Delivery names the one recipient the copy went to; 0 when the copy went
-	// to several at once.
+	// Delivery names the one recipient the copy went to, see Copy; 0 when the copy
+	// went to several at once.
 	Delivery int64
+}
+
+// Copy is what a return path names a recipient of a message by, in whatever
+// spelling the address is. It cannot be told for another recipient without the
+// secret: who got one copy can say nothing about the others.
+func Copy(secret *Secret, message int64, recipient string) int64 {
+	var b [messageLen + sha256.Size]byte
+	binary.BigEndian.PutUint64(b[:], uint64(message))
+	sum := sha256.Sum256([]byte(addr.Canonical(recipient)))
+	copy(b[messageLen:], sum[:])
+	mac := secret.sum(b[:])
+	return message + 1 + int64(binary.BigEndian.Uint32(mac[:])>>1) // in four octets
 }
 
 // A return path is "bounce+" and, in base32, the message, the distance from it
