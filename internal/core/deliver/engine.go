@@ -322,6 +322,11 @@ func (e *Engine) suppressed(ctx context.Context, j *job, o *outcome) bool {
 		o.tempfail(451, "4.3.0", "suppressions could not be checked")
 		return true
 	}
+	if v != nil && v.Reason != "suppress-bounce" && j.msg.Meta.Foreign && j.msg.Meta.List == nil {
+		// Who wants no mail of the domain's is not asked about what others write to
+		// it and a route sends on.
+		return false
+	}
 	if v != nil {
 		o.permfail(v.Code, "", v.Message, v.Reason)
 	}

@@ -555,10 +555,15 @@ func TestForwardUnchanged(t *testing.T) {
 			t.Errorf("signed by us:\n%s", m.Data)
 		}
 	}
+	// Who wants no mail of the domain still gets what it forwards.
+	b.Must("POST", "/v3/"+from+"/unsubscribes", fields{"address", "only@fwd.test"})
+	if id = b.inbound(t, simple, routed(), "only@fwd.test"); b.Outcome(id, "only@fwd.test", 1).Event != event.Delivered {
+		t.Error("unsubscribing stopped a forward")
+	}
 	// Mail of ours is signed: that to a list, and what is sent again.
 	id = b.inbound(t, simple, nil, "ann@fwd.test")
 	ok().check(t, b.Outcome(id, "ann@fwd.test", 1))
-	b.verify(t, k.Messages()[1].Data)
+	b.verify(t, k.Messages()[2].Data)
 }
 
 // TestPostSurvivesRestart: a delivery that waits for its next attempt goes on with
