@@ -40,7 +40,7 @@ func parseRate(text string) (count int64, period time.Duration, err error) {
 	if period, ok = units[per]; !ok {
 		period, ok = parseSpan(per)
 	}
-	if !ok || period <= 0 {
+	if !ok || period <= 0 || period > maxPeriod {
 		return bad()
 	}
 	return count, period, nil

@@ -82,7 +82,7 @@ func TestParseTarget(t *testing.T) {
 }
 
 func FuzzParseRate(f *testing.F) {
-	for _, s := range []string{"5/s", "100/m", "50/10m", "1/9999999999d", "/", "5/1h1s"} {
+	for _, s := range []string{"5/s", "100/m", "50/10m", "1/9999999999d", "/", "5/1h1s", "1/999W"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
