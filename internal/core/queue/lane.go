@@ -25,6 +25,7 @@ type Lane struct {
 	stuck    []*flow   // flows whose sender may not send now
 	recent   *flow     // the flow looked up last
 
+	guests  int                 // deliveries of it that were let in beyond its share
 	starved bool                // something found no room here
 	missed  map[string]struct{} // destinations of what found none
 

@@ -39,6 +39,7 @@ type Delivery struct {
 	wasDue int64 // due before a limit put it off, 0 when none did
 	place  *flow // where it takes room in the window
 	retry  bool  // counted against the retries' share of the window
+	guest  bool  // let in beyond the lane's share, see newcomer
 	group  int32 // deliveries of its message that came with it
 	missed bool  // found no room when it was loaded
 	out    bool  // in the hands of a session, of Settle, or of a transaction

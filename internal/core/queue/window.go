@@ -70,19 +70,29 @@ func (q *Queue) admit(d *Delivery, stored bool) (verdict, int64) {
 	d.retry = d.Tries > 0
 	l := q.lane(d)
 	limit := q.room(len(q.mine))
-	if !l.hasRoom(limit, d.retry, stored) {
-		q.miss(l, d)
-		return refused, 0
-	}
 	f := q.flow(l, d)
-	if !f.fits(limit) {
-		q.miss(l, d)
-		q.forget(f)
-		return refused, 0
+	if d.guest = false; !l.hasRoom(limit, d.retry, stored) || !f.fits(limit) {
+		if d.guest = !stored && q.newcomer(d, f); !d.guest {
+			q.miss(l, d)
+			q.forget(f)
+			return refused, 0
+		}
 	}
 	q.hold(d, f)
 	return admitted, 0
 }
+
+// newcomer reports whether d is the first of a flow that has nothing in the
+// window. A few of them are let in although their lane has taken what it may,
+// while the window has an eighth left: in the table they would be behind all that
+// waits for the lane, however little they are.
+func (q *Queue) newcomer(d *Delivery, f *flow) bool {
+	l := f.key.lane
+	return !d.retry && f.held == 0 && l.held < q.opt.LaneWindow && l.guests < max(1, q.opt.Window/guestShare) && len(q.mine) < q.opt.Window-q.opt.Window/8
+}
+
+// guestShare is the part of the window that a lane's guests may take.
+const guestShare = 1000
 
 // hold enters d in the window.
 func (q *Queue) hold(d *Delivery, f *flow) {
@@ -94,6 +104,9 @@ func (q *Queue) hold(d *Delivery, f *flow) {
 	l.held++
 	if d.retry {
 		l.retries++
+	}
+	if d.guest {
+		l.guests++
 	}
 }
 
@@ -153,6 +166,10 @@ func (q *Queue) unplace(d *Delivery) {
 	l.held--
 	if d.retry {
 		l.retries--
+	}
+	if d.guest {
+		l.guests--
+		d.guest = false
 	}
 }
 
