@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
 	"postroad/internal/core/message"
 	"postroad/internal/core/route"
 	"postroad/internal/mail/authres"
@@ -112,6 +113,9 @@ func (s *Service) marked(r *received, targets []*Target, routed bool) ([]byte, e
 	}
 	if action := targets[0].domain.Settings.SpamAction; r.spam != nil && action != "disabled" && action != "" {
 		own = append(own, r.spam.Headers()...)
+	}
+	if routed { // feedback about a forward is traced by it
+		own = append(own, mime.Field{Name: "X-Mailgun-Sid", Value: ids.Token(24)})
 	}
 	for _, f := range own {
 		if head, err = mime.AppendField(head, f); err != nil {
