@@ -311,7 +311,10 @@ func TestScenarioListRefuses(t *testing.T) {
 	s.World.MX(t, "example.net", "mx.example.net")
 	ctx := context.Background()
 	post := func(header string) error {
-		_, err := s.Lists.Post(ctx, list.Inbound{To: "devs@example.com", Sender: "ann@example.net", Raw: []byte(header + "Subject: s\r\n\r\nb\r\n")})
+		sub, err := s.Lists.Prepare(ctx, list.Inbound{To: "devs@example.com", Sender: "ann@example.net", Raw: []byte(header + "Subject: s\r\n\r\nb\r\n")})
+		if err == nil {
+			_, _, err = s.Messages.Submit(ctx, sub)
+		}
 		return err
 	}
 	const from = "From: Ann <ann@example.net>\r\n"
@@ -329,10 +332,10 @@ func TestScenarioListRefuses(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if _, err := s.Lists.Post(ctx, list.Inbound{To: "devs@example.com", Raw: []byte(from + "\r\n")}); !errs.Is(err, errs.Forbidden) {
+	if _, err := s.Lists.Prepare(ctx, list.Inbound{To: "devs@example.com", Raw: []byte(from + "\r\n")}); !errs.Is(err, errs.Forbidden) {
 		t.Errorf("null sender: %v", err)
 	}
-	if _, err := s.Lists.Post(ctx, list.Inbound{To: "no@example.com", Sender: "a@b.c", Raw: []byte(from + "\r\n")}); !errs.Is(err, errs.NotFound) {
+	if _, err := s.Lists.Prepare(ctx, list.Inbound{To: "no@example.com", Sender: "a@b.c", Raw: []byte(from + "\r\n")}); !errs.Is(err, errs.NotFound) {
 		t.Errorf("no list: %v", err)
 	}
 	if err := post(from + "X-Mailgun-Drop-Message: yes\r\nX-Postroad-List: other@example.org\r\nPrecedence: list\r\nList-Unsubscribe: <https://elsewhere.example/>\r\nReply-To: me@example.net\r\n"); err != nil {
@@ -376,7 +379,7 @@ func (s *stage) byMail(t *testing.T, data string) {
 	if ok, err := s.Lists.Takes(ctx, d.ID+1, "devs@example.com"); ok || err != nil {
 		t.Errorf("taken for another domain: %v %v", ok, err)
 	}
-	if m, err := s.Lists.Post(ctx, list.Inbound{To: address, Sender: ""}); m != nil || err != nil {
+	if m, err := s.Lists.Prepare(ctx, list.Inbound{To: address, Sender: ""}); m != nil || err != nil {
 		t.Fatal(m, err)
 	}
 	var left struct {
@@ -386,7 +389,7 @@ func (s *stage) byMail(t *testing.T, data string) {
 	if err := json.Unmarshal(body, &left); err != nil || left.Total != 2 {
 		t.Errorf("%d have left, %v", left.Total, err)
 	}
-	if _, err := s.Lists.Post(ctx, list.Inbound{To: "unsub+" + strings.Repeat("0", 52) + "@example.com"}); !errs.Is(err, errs.NotFound) {
+	if _, err := s.Lists.Prepare(ctx, list.Inbound{To: "unsub+" + strings.Repeat("0", 52) + "@example.com"}); !errs.Is(err, errs.NotFound) {
 		t.Error(err)
 	}
 }

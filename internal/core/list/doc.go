@@ -2,7 +2,7 @@
 // ways out of them.
 //
 // A post comes by the API or an authenticated SMTP session (Divert, called by
-// message.Submit for every submission) or from outside (Post). Either makes one
+// message.Submit for every submission) or from outside (Prepare). Either makes one
 // stored message whose members message.RunExpansion adds page by page; Members
 // says who they are. Members who joined after the post get the next one.
 //
@@ -10,5 +10,5 @@
 // events about it and that mark are one transaction.
 //
 // Tables: list, list_member, list_upload. Callers: the HTTP operations in
-// api*.go, message, and whatever takes mail from outside.
+// api*.go, message, inbound.
 package list

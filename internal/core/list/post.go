@@ -67,7 +67,7 @@ type Inbound struct {
 }
 
 // Takes reports whether mail from outside to the mailbox, which is taken for a
-// domain, is for Post: a list of that domain, or a way out of one.
+// domain, is for Prepare: a list of that domain, or a way out of one.
 func (s *Service) Takes(ctx context.Context, domainID int64, mailbox string) (bool, error) {
 	if token, ok := leaveToken(mailbox); ok {
 		_, _, ok = s.readToken(token)
@@ -85,20 +85,10 @@ func leaveToken(mailbox string) (string, bool) {
 	return local[len(leavePrefix):], true
 }
 
-// Post posts a message that came from outside, or lets a member leave who wrote
-// to the address for that; the message is nil then. NotFound if there is no such
-// list; Forbidden, with a text for the sender, if the message is not taken.
-func (s *Service) Post(ctx context.Context, in Inbound) (*message.Message, error) {
-	sub, err := s.Prepare(ctx, in)
-	if err != nil || sub == nil {
-		return nil, err
-	}
-	m, _, err := s.Messages.Submit(ctx, sub)
-	return m, err
-}
-
-// Prepare is Post, but for storing the post, which is left to the caller. A member
-// who leaves has left when it returns; there is no post then.
+// Prepare makes the post of a message that came from outside, which the caller
+// submits, or lets a member leave who wrote to the address for that: that is done
+// when it returns, and there is no post. NotFound if there is no such list;
+// Forbidden, with a text for the sender, if the message is not taken.
 func (s *Service) Prepare(ctx context.Context, in Inbound) (*message.Submission, error) {
 	if token, ok := leaveToken(in.To); ok {
 		if _, m, err := s.unsubscribe(ctx, token, in.RemoteIP); err != nil || m != nil {
