@@ -179,18 +179,7 @@ func runMessagesList(e *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch o.form(e) {
-	case forPrograms:
-		return printJSON(e.Stdout, a.raw)
-	case forScripts:
-		for _, m := range list.Items {
-			if _, err := fmt.Fprintln(e.Stdout, clean(m.ID)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return printMessages(e, list.Items, list.Next)
+	return o.printList(e, a.raw, names(list.Items, func(m *messageItem) string { return m.ID }), func() error { return printMessages(e, list.Items, list.Next) })
 }
 
 func printMessages(e *Env, items []messageItem, next string) error {

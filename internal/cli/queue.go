@@ -219,6 +219,26 @@ func (e *Env) left(t time.Time) string {
 	return short(d)
 }
 
+// printList prints what a command lists: the server's answer for programs, the names
+// for scripts, a table for people.
+func (c *clientFlags) printList(e *Env, raw json.RawMessage, names []string, table func() error) error {
+	switch c.form(e) {
+	case forPrograms:
+		return printJSON(e.Stdout, raw)
+	case forScripts:
+		return plainLines(e, names)
+	}
+	return table()
+}
+
+func names[T any](items []T, of func(*T) string) []string {
+	out := make([]string, 0, len(items))
+	for i := range items {
+		out = append(out, of(&items[i]))
+	}
+	return out
+}
+
 // plainLines prints one text per line.
 func plainLines(e *Env, lines []string) error {
 	var b strings.Builder

@@ -77,17 +77,7 @@ func listLanes(e *Env, o *queueListOptions, c *client) error {
 	if err != nil {
 		return err
 	}
-	switch o.form(e) {
-	case forPrograms:
-		return printJSON(e.Stdout, a.raw)
-	case forScripts:
-		var names []string
-		for _, l := range list.Items {
-			names = append(names, l.Name)
-		}
-		return plainLines(e, names)
-	}
-	return printLanes(e, list.Items, list.Total)
+	return o.printList(e, a.raw, names(list.Items, func(l *laneItem) string { return l.Name }), func() error { return printLanes(e, list.Items, list.Total) })
 }
 
 func printLanes(e *Env, items []laneItem, total int) error {
@@ -257,17 +247,11 @@ func runQueueTop(e *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch o.form(e) {
-	case forPrograms:
-		return printJSON(e.Stdout, a.raw)
-	case forScripts:
-		var names []string
-		for _, g := range top.Items {
-			names = append(names, g.Name)
-		}
-		return plainLines(e, names)
+	var groups []string
+	for _, g := range top.Items {
+		groups = append(groups, g.Name)
 	}
-	return top.print(e)
+	return o.printList(e, a.raw, groups, func() error { return top.print(e) })
 }
 
 type topDoc struct {

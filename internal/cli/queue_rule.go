@@ -296,17 +296,7 @@ func runQueueRules(e *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch o.form(e) {
-	case forPrograms:
-		return printJSON(e.Stdout, a.raw)
-	case forScripts:
-		var ids []string
-		for _, r := range list.Items {
-			ids = append(ids, r.ID)
-		}
-		return plainLines(e, ids)
-	}
-	return printRules(e, list.Items)
+	return o.printList(e, a.raw, names(list.Items, func(r *ruleItem) string { return r.ID }), func() error { return printRules(e, list.Items) })
 }
 
 func printRules(e *Env, items []ruleItem) error {

@@ -75,17 +75,7 @@ func runRoutesList(e *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch o.form(e) {
-	case forPrograms:
-		return printJSON(e.Stdout, a.raw)
-	case forScripts:
-		var ids []string
-		for _, r := range list.Items {
-			ids = append(ids, r.ID)
-		}
-		return plainLines(e, ids)
-	}
-	return printRoutes(e, list.Items, list.Total)
+	return o.printList(e, a.raw, names(list.Items, func(r *routeItem) string { return r.ID }), func() error { return printRoutes(e, list.Items, list.Total) })
 }
 
 func printRoutes(e *Env, items []routeItem, total int) error {
