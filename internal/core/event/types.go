@@ -48,6 +48,17 @@ type Event struct {
 	// smtp.EncodeTranscript form; not part of the document.
 	Detail string
 
+	// What sinks need to know beside the document.
+
+	// First says of an opened or clicked event that it is the first of its
+	// recipient and message within seven days, by a human as far as can be told.
+	First bool
+	// Leave are the tags an unsubscribed event is about; none means all mail of
+	// the domain.
+	Leave []string
+	// TimeZone is where a click came from, an IANA name, "" if unknown.
+	TimeZone string
+
 	text         []byte
 	sealed       []byte
 	sealedDetail []byte

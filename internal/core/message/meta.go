@@ -47,6 +47,10 @@ type Meta struct {
 	// the message later; left out when they are large.
 	Vars     map[string]Vars `json:"rv,omitempty"`
 	Template *event.Template `json:"template,omitempty"`
+	// Track is what is done to each copy to learn what becomes of it, decided when
+	// the message was taken in; nil for nothing. Each recipient gets an own copy
+	// then.
+	Track *Track `json:"track,omitempty"`
 	// List is the mailing list a batch is a post to: its To is that of the post.
 	List    *event.MailingList `json:"list,omitempty"`
 	Foreign bool               `json:"foreign,omitempty"` // came from outside, without credentials
@@ -88,6 +92,17 @@ type Options struct {
 	TemplateVersion     string   `json:"t:version,omitempty"`
 	TemplateVariables   string   `json:"t:variables,omitempty"`
 	TemplateText        string   `json:"t:text,omitempty"`
+}
+
+// Track says what is put into the copies of a message.
+type Track struct {
+	Clicks      string `json:"clicks,omitempty"` // yes, or htmlonly: links of text parts stay
+	Opens       bool   `json:"opens,omitempty"`
+	PixelTop    bool   `json:"top,omitempty"`
+	Unsubscribe bool   `json:"unsub,omitempty"` // footers and List-Unsubscribe
+	HTMLFooter  string `json:"hfoot,omitempty"`
+	TextFooter  string `json:"tfoot,omitempty"`
+	Base        string `json:"base"` // scheme://host of the links
 }
 
 // Request is what is kept of the request a message came in by, for the person

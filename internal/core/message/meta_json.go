@@ -35,6 +35,7 @@ func encodeMeta(m *Meta) (string, error) {
 		w.Any(m.Vars)
 	}
 	jsonw.Rare(w, "template", m.Template)
+	jsonw.Rare(w, "track", m.Track)
 	jsonw.Rare(w, "list", m.List)
 	yes(w, "foreign", m.Foreign)
 	w.Optional("return", m.ReturnTo)

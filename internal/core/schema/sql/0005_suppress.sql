@@ -1,0 +1,1 @@
+-- Imports of suppressions, and what put an address on a list.

@@ -1,0 +1,1 @@
+-- When recipients open and click.
