@@ -60,6 +60,9 @@ type Config struct {
 	Refuse    func() error  // says why no mail is taken now, nil when it is; may be nil
 	URLs      bool          // whoever works the queue delivers to http and https URLs as well
 
+	// TrackBase is scheme://host of the links in mail of a domain; nil: APIBase.
+	TrackBase func(*domain.Domain) string
+
 	// Divert takes recipients out of a submission that are no mailboxes but
 	// mailing lists, and returns a submission with an Audience for each; nil where
 	// there is none. It may change sub. May be nil.
@@ -313,6 +316,7 @@ func (s *Service) prepare(sub *Submission) *Message {
 		StorageKey: storageKey(id), MessageID: sub.MessageID, Size: int64(len(sub.MIME)),
 		Meta: sub.Meta, Request: sub.Request, CreatedAt: now,
 	}
+	m.Meta.Track = s.track(sub)
 	m.Sender = s.ReturnPath(m, "")
 	ttl := s.Retention
 	if t := sub.Domain.Settings.MessageTTL; t > 0 && t != domain.DefaultTTL {
