@@ -72,6 +72,10 @@ type Op struct {
 	Doc        string // longer description, Markdown
 	Deprecated bool
 
+	// Fail makes the JSON body of an error in the words of another dialect than
+	// Mailgun's; nil: Mailgun's.
+	Fail func(Failure) any
+
 	In, Out reflect.Type // struct types
 	Call    func(ctx context.Context, in any) (out any, err error)
 }
@@ -88,6 +92,17 @@ func New[In, Out any](method, path string, group Group, access Access, summary s
 
 // AsDeprecated returns the operation marked as deprecated in the documents.
 func (o Op) AsDeprecated() Op { o.Deprecated = true; return o }
+
+// Failure is an error that is about to be answered.
+type Failure struct {
+	Status int    // of HTTP
+	Text   string // public
+	Hint   string // public, may be empty
+	Err    error  // for what errors.As finds in it; its text is not public
+}
+
+// WithErrors returns the operation with errors in the words of a dialect.
+func (o Op) WithErrors(fail func(Failure) any) Op { o.Fail = fail; return o }
 
 // WithDoc returns the operation with a longer description.
 func (o Op) WithDoc(doc string) Op { o.Doc = doc; return o }

@@ -62,7 +62,8 @@ func (c *call) fail(err error) {
 	if !errors.As(err, &e) {
 		e = &errs.Error{Kind: errs.Internal}
 	}
-	if e.Kind == errs.Unauthorized {
+	dialect := c.dialect()
+	if e.Kind == errs.Unauthorized && dialect == nil {
 		c.unauthorized(e)
 		return
 	}
@@ -85,7 +86,19 @@ func (c *call) fail(err error) {
 		body.Hint = c.hint
 	}
 	c.retryAfter(e)
+	if dialect != nil {
+		c.json(status, dialect(op.Failure{Status: status, Text: body.Message, Hint: e.Hint, Err: err}), false)
+		return
+	}
 	c.json(status, body, false)
+}
+
+// dialect is how the operation words its errors, nil as Mailgun does.
+func (c *call) dialect() func(op.Failure) any {
+	if c.route == nil {
+		return nil
+	}
+	return c.route.op.Fail
 }
 
 // unauthorized is Mailgun's 401: nine bytes of text. A stranger gets no hint.

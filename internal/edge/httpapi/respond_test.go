@@ -77,6 +77,36 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestErrorsOfADialect(t *testing.T) {
+	type words struct {
+		Error string `json:"error"`
+		Code  int    `json:"code"`
+		EOF   bool   `json:"eof"`
+	}
+	in := func(f op.Failure) any { return words{f.Text, f.Status, errors.Is(f.Err, io.EOF)} }
+	a := newAPI(t, Config{Ops: []op.Op{
+		failing("/v3/unauthorized", errs.New(errs.Unauthorized, "no token")).WithErrors(in),
+		failing("/v3/internal", errors.New("secret")).WithErrors(in),
+		failing("/v3/wrapped", errs.Wrap(errs.Unavailable, io.EOF, "later")).WithErrors(in),
+	}})
+	for path, want := range map[string]string{
+		"/v3/unauthorized": `{"error":"no token","code":401,"eof":false}`,
+		"/v3/internal":     `{"error":"Internal Server Error","code":500,"eof":false}`,
+		"/v3/wrapped":      `{"error":"later","code":503,"eof":true}`,
+	} {
+		w := get(a, path)
+		if got := strings.TrimSpace(w.Body.String()); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+		if h := w.Header().Get("WWW-Authenticate"); h != "" {
+			t.Errorf("%s asks for %s", path, h)
+		}
+	}
+	if w := get(a, "/v3/wrapped"); w.Code != 503 || w.Header().Get("Retry-After") != "5" {
+		t.Errorf("%d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+}
+
 func TestHints(t *testing.T) {
 	err := errs.New(errs.NotFound, "Domain not found: x").WithHint("add it\nfirst")
 	for _, dev := range []bool{false, true} {
