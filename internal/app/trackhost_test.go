@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"postroad/internal/apptest"
+	"postroad/internal/base/clock"
 	"postroad/internal/config"
 )
 
@@ -56,7 +58,7 @@ func TestTrackingCertificate(t *testing.T) {
 	w.DNS.Set(t, ownHost, "A", "127.0.0.1", "127.0.0.2") // nobody listens at the second
 	p := apptest.StartPebble(t, w, web, apptest.FreePort(t))
 	https := apptest.FreePort(t)
-	o := apptest.Options{Mode: config.Serve, World: w, Data: t.TempDir(), Args: []string{"--assume-verified=false", fmt.Sprintf("--http=127.0.0.1:%d", web),
+	o := apptest.Options{Mode: config.Serve, World: w, Data: t.TempDir(), Clock: clock.NewFake(time.Now()), Args: []string{"--assume-verified=false", fmt.Sprintf("--http=127.0.0.1:%d", web),
 		fmt.Sprintf("--https=127.0.0.1:%d", https), "--acme-agree-terms", "--acme-directory=" + p.Directory, "--acme-roots=" + p.RootsFile}}
 	s := &stage{Server: apptest.Start(t, o), t: t}
 	s.keys = map[string]string{"": s.Key}
@@ -160,6 +162,8 @@ func (s *stage) refusedThenObtained(t *testing.T, w *apptest.World, host string,
 		return nil
 	})
 	w.DNS.Set(t, host, "A", "127.0.0.1")
+	s.check(t, probe{method: "PUT", path: "/v2/x509/" + host, status: 429, want: `{"message":"x509 key pair generation for ` + host + ` has just failed, try again in some minutes"}`, header: "Retry-After: **"})
+	s.Advance(5 * time.Minute)
 	s.check(t, probe{method: "PUT", path: "/v2/x509/" + host, status: 202})
 	if c := s.certificate(t, host); c.Status == "processing" {
 		s.check(t, probe{method: "PUT", path: "/v2/x509/" + host, status: 429, want: `{"message":"x509 key pair generation job is already in progress for ` + host + `"}`})

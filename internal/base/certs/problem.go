@@ -89,11 +89,11 @@ func (p *problems) manage(ctx context.Context, name string) (context.Context, bo
 	return ctx, true
 }
 
-// of returns what went wrong with a name, "" if nothing did.
-func (p *problems) of(name string) string {
+// of returns what went wrong with a name.
+func (p *problems) of(name string) Problem {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.list[name].Error
+	return p.list[name]
 }
 
 func (p *problems) forget(name string) error {

@@ -195,26 +195,23 @@ func (s *Source) other(hello *tls.ClientHelloInfo) (*tls.Certificate, Kind, erro
 }
 
 // For returns the certificate that clients get for a name and that is for it, nil
-// if there is none, and otherwise why the last attempt to obtain one failed, "" if
-// none did.
-func (s *Source) For(name string) (cert *tls.Certificate, problem string) {
+// if there is none, and what went wrong with the last attempt to obtain one, zero if
+// nothing did.
+func (s *Source) For(name string) (cert *tls.Certificate, problem Problem) {
 	if p := s.o.Pair; p != nil {
 		if c := p.Certificate(); c.Leaf.VerifyHostname(name) == nil {
-			return c, ""
+			return c, Problem{}
 		}
 	}
 	if s.acme != nil {
-		if c := s.acme.find(name); c != nil {
-			return c, ""
-		}
-		problem = s.acme.problems.of(name)
+		return s.acme.find(name), s.acme.problems.of(name)
 	}
 	if s.o.Authority != nil && s.o.Pair == nil {
 		if c, err := s.o.Authority.GetCertificate(&tls.ClientHelloInfo{ServerName: name}); err == nil {
-			return c, ""
+			return c, Problem{}
 		}
 	}
-	return nil, problem
+	return nil, Problem{}
 }
 
 // Managed reports whether certificates are obtained from an ACME authority.

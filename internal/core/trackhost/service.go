@@ -94,6 +94,7 @@ type Status struct {
 	Why      string
 	PEM      string    // with its chain
 	NotAfter time.Time // of PEM
+	FailedAt time.Time // when the last attempt failed, if it did
 }
 
 // Status returns the state of the certificate of a host; false if it was not asked
@@ -107,9 +108,10 @@ func (s *Service) Status(ctx context.Context, host string) (st Status, found boo
 		return Status{}, false, err
 	}
 	cert, problem := s.certs.For(host)
+	st.FailedAt = problem.At
 	switch {
 	case cert != nil:
-		st = Status{State: Active, NotAfter: cert.Leaf.NotAfter}
+		st.State, st.NotAfter = Active, cert.Leaf.NotAfter
 		if !s.Clock.Now().Before(st.NotAfter) {
 			st.State, st.Why = Expired, "x509 certificate has expired"
 		}
@@ -118,8 +120,8 @@ func (s *Service) Status(ctx context.Context, host string) (st Status, found boo
 			b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 		}
 		st.PEM = b.String()
-	case problem != "":
-		st.State, st.Why = Failed, "TLS x509 key pair generation failed: "+problem
+	case problem.Error != "":
+		st.State, st.Why = Failed, "TLS x509 key pair generation failed: "+problem.Error
 	case !s.certs.Managed():
 		st.State, st.Why = Failed, "TLS x509 key pair generation failed: "+offText
 	default:
@@ -141,7 +143,7 @@ func (s *Service) Initiate(ctx context.Context, d *domain.Domain, host string) e
 	if found && (st.State == Processing || st.State == Active) {
 		return errInitiated(host)
 	}
-	if err := s.ready(ctx, d, host); err != nil {
+	if err := s.ready(ctx, d, host, st); err != nil {
 		return err
 	}
 	var fresh bool
@@ -178,7 +180,7 @@ func (s *Service) Regenerate(ctx context.Context, d *domain.Domain, host string)
 	case st.State == Active:
 		return errs.New(errs.Conflict, "x509 certificate is still valid until %s", st.NotAfter.UTC().Format("2006-01-02 15:04:05 -0700 MST"))
 	}
-	if err := s.ready(ctx, d, host); err != nil {
+	if err := s.ready(ctx, d, host, st); err != nil {
 		return err
 	}
 	s.Logger.Info("certificate of a tracking host asked for", "host", host, "domain", d.Name, "again", true)
@@ -187,8 +189,15 @@ func (s *Service) Regenerate(ctx context.Context, d *domain.Domain, host string)
 
 var errNoCert = errs.New(errs.NotFound, "x509 cert not found")
 
+// retryAfter is the least time between attempts. Authorities count those that fail
+// against the installation, so one account could use up what is for all.
+const retryAfter = 5 * time.Minute
+
 // ready refuses what an authority would refuse later.
-func (s *Service) ready(ctx context.Context, d *domain.Domain, host string) error {
+func (s *Service) ready(ctx context.Context, d *domain.Domain, host string, st Status) error {
+	if wait := st.FailedAt.Add(retryAfter).Sub(s.Clock.Now()); !st.FailedAt.IsZero() && wait > 0 {
+		return &errs.Error{Kind: errs.Limited, Public: "x509 key pair generation for " + host + " has just failed, try again in some minutes", RetryAfter: wait}
+	}
 	if cert, _ := s.certs.For(host); cert == nil && !s.certs.Managed() {
 		return errs.New(errs.Invalid, offText)
 	}
