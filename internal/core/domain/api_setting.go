@@ -127,8 +127,7 @@ func (s *Service) track(ctx context.Context, name string, fn func(*Tracking)) (T
 // hintLinks tells clients that tracking works and links do not look as the settings
 // say.
 func (s *Service) hintLinks(ctx context.Context, d *Domain) {
-	t := d.Settings.Tracking
-	if s.opt.LinkHint == nil || !t.Open.Active && !t.Unsubscribe.Active && t.Click.Active == ClickNo {
+	if s.opt.LinkHint == nil || !d.Settings.Tracking.Active() {
 		return
 	}
 	if why := s.opt.LinkHint(d); why != "" {
