@@ -46,6 +46,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/report"
@@ -96,6 +97,7 @@ type App struct {
 
 	accounts *account.Service
 	domains  *domain.Service
+	hosts    *trackhost.Service
 	events   *event.Service
 	suppress *suppress.Service
 	webhooks *webhook.Service
@@ -222,9 +224,10 @@ func (a *App) makeServices(ctx context.Context) error {
 		bits = 1024 // captured mail is not signed: the key is for show, and a first message should not wait for it
 	}
 	if a.domains, err = domain.New(a.db, source, a.clock, a.log, domain.Options{Resolver: fresh, Hostname: a.cfg.Hostname,
-		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, GenerateKey: a.opt.GenerateKey, Signer: a.signing.signer, DefaultAccount: a.accounts.First, OnDelete: a.domainDeleted}); err != nil {
+		AssumeVerified: a.cfg.AssumeVerified, Dev: a.open(), Secret: master, KeyBits: bits, GenerateKey: a.opt.GenerateKey, Signer: a.signing.signer, DefaultAccount: a.accounts.First, LinkHint: a.linkHint, OnDelete: a.domainDeleted}); err != nil {
 		return err
 	}
+	a.makeTrackHosts()
 	a.suppress = suppress.New(a.db, source, a.log)
 	if a.spam, err = SpamFilter(a.cfg, a.clock, a.log); err != nil {
 		return err

@@ -264,7 +264,11 @@ func (p *panelSource) Domains(ctx context.Context) ([]panel.Domain, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, showDomain(d, sending, receiving))
+		shown := showDomain(d, sending, receiving)
+		if d.Settings.Tracking.Active() {
+			shown.Links = strings.TrimPrefix(p.a.linkHint(d), "tracking ")
+		}
+		out = append(out, shown)
 	}
 	return out, nil
 }

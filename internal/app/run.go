@@ -144,6 +144,9 @@ func (a *App) checkDomains(ctx context.Context) error {
 		if _, err := a.domains.VerifyPending(ctx, 50); err != nil && ctx.Err() == nil {
 			a.log.Error("checking domains", "error", err)
 		}
+		if err := a.domains.VerifyActive(ctx, 50); err != nil && ctx.Err() == nil {
+			a.log.Error("checking active domains", "error", err)
+		}
 		if !a.pause(ctx, 5*time.Minute) {
 			return nil
 		}

@@ -46,6 +46,7 @@ func (a *App) makeTLS(context.Context) error {
 	if a.certs, err = certs.NewSource(o); err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
+	a.hosts.Use(a.certs)
 	a.handler = a.certs.Challenges(a.handler)
 	return nil
 }
@@ -80,6 +81,9 @@ func (a *App) watchCerts(ctx context.Context) error {
 		if err := a.certs.Manage(a.cfg.CertNames()...); err != nil {
 			return err
 		}
+	}
+	if err := a.hosts.Start(ctx); err != nil && ctx.Err() == nil {
+		return err
 	}
 	if u, err := a.certs.InUse(); err == nil && u.Kind == certs.FromSelfSigned {
 		why := "no other is configured: --tls-cert and --tls-key, or --acme-agree-terms"

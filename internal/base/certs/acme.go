@@ -139,8 +139,16 @@ func (m *manager) configOf(c certmagic.Certificate) (*certmagic.Config, error) {
 }
 
 func (m *manager) manage(names []string) error {
-	m.problems.manage(names)
-	return m.config.ManageAsync(m.ctx, names)
+	for _, name := range names {
+		ctx, fresh := m.problems.manage(m.ctx, name)
+		if !fresh {
+			continue
+		}
+		if err := m.config.ManageAsync(ctx, []string{name}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *manager) forget(list []string) {
@@ -196,7 +204,7 @@ func (m *manager) challenge(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 }
 
 // event hears what the library does.
-func (m *manager) event(_ context.Context, name string, data map[string]any) error {
+func (m *manager) event(ctx context.Context, name string, data map[string]any) error {
 	host, _ := data["identifier"].(string)
 	renewal, _ := data["renewal"].(bool)
 	switch name {
@@ -205,6 +213,9 @@ func (m *manager) event(_ context.Context, name string, data map[string]any) err
 		m.log.Info("certificate obtained", "name", host, "renewal", renewal)
 		m.kept(m.problems.clear(host))
 	case "cert_failed": // the library has logged it
+		if ctx.Err() != nil { // the name was forgotten, or the program stops
+			return nil
+		}
 		m.failed.Add(1)
 		err, _ := data["error"].(error)
 		m.kept(m.problems.set(host, err))

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ type problems struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	managed map[string]bool
+	managed map[string]context.CancelFunc // what ends the work for a name
 	list    map[string]Problem
 }
 
@@ -58,7 +59,7 @@ func openProblems(dir string, now func() time.Time) (*problems, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	p := &problems{dir: dir, now: now, managed: map[string]bool{}, list: map[string]Problem{}}
+	p := &problems{dir: dir, now: now, managed: map[string]context.CancelFunc{}, list: map[string]Problem{}}
 	return p, p.save()
 }
 
@@ -73,19 +74,33 @@ func (p *problems) save() error {
 func (p *problems) isManaged(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.managed[name]
+	return p.managed[name] != nil
 }
 
-func (p *problems) manage(names []string) {
+// manage notes a name and returns the context of the work for it, which ends when
+// the name is forgotten; false if the name is managed already.
+func (p *problems) manage(ctx context.Context, name string) (context.Context, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range names {
-		p.managed[n] = true
+	if p.managed[name] != nil {
+		return ctx, false
 	}
+	ctx, p.managed[name] = context.WithCancel(ctx)
+	return ctx, true
+}
+
+// of returns what went wrong with a name.
+func (p *problems) of(name string) Problem {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.list[name]
 }
 
 func (p *problems) forget(name string) error {
 	p.mu.Lock()
+	if stop := p.managed[name]; stop != nil {
+		stop()
+	}
 	delete(p.managed, name)
 	p.mu.Unlock()
 	return p.clear(name)

@@ -109,8 +109,9 @@ func (s *Source) Manage(names ...string) error {
 	return s.acme.manage(wanted)
 }
 
-// Forget ends the management of names; their certificates are no longer served
-// nor renewed.
+// Forget ends the management of names, attempts under way included; their
+// certificates are no longer served nor renewed. Manage after it begins at once,
+// with the certificate on the disk if there is one.
 func (s *Source) Forget(names ...string) {
 	if s.acme != nil {
 		s.acme.forget(names)
@@ -192,6 +193,29 @@ func (s *Source) other(hello *tls.ClientHelloInfo) (*tls.Certificate, Kind, erro
 	}
 	return s.selfSigned, FromSelfSigned, nil
 }
+
+// For returns the certificate that clients get for a name and that is for it, nil
+// if there is none, and what went wrong with the last attempt to obtain one, zero if
+// nothing did.
+func (s *Source) For(name string) (cert *tls.Certificate, problem Problem) {
+	if p := s.o.Pair; p != nil {
+		if c := p.Certificate(); c.Leaf.VerifyHostname(name) == nil {
+			return c, Problem{}
+		}
+	}
+	if s.acme != nil {
+		return s.acme.find(name), s.acme.problems.of(name)
+	}
+	if s.o.Authority != nil && s.o.Pair == nil {
+		if c, err := s.o.Authority.GetCertificate(&tls.ClientHelloInfo{ServerName: name}); err == nil {
+			return c, Problem{}
+		}
+	}
+	return nil, Problem{}
+}
+
+// Managed reports whether certificates are obtained from an ACME authority.
+func (s *Source) Managed() bool { return s.acme != nil }
 
 // InUse is the certificate that a client gets which names the own host.
 type InUse struct {

@@ -108,6 +108,7 @@ type createDomainIn struct {
 	DKIMSelector       string   `form:"dkim_selector" doc:"Selector of the DKIM key; postroad if absent"`
 	WebScheme          string   `form:"web_scheme" doc:"Of tracking links: http (default) or https"`
 	WebPrefix          string   `form:"web_prefix" doc:"First label of the host of tracking links; email if absent"`
+	TrackingHost       string   `form:"tracking_host" doc:"Host of tracking links instead of web_prefix.name"`
 	ArchiveTo          string   `form:"archive_to" doc:"URL that gets a copy of each delivered message"`
 	MailFromHost       string   `form:"mailfrom_host" doc:"Host of envelope senders"`
 	MessageTTL         int64    `form:"message_ttl" doc:"Seconds stored messages are kept; 259200 if absent"`
@@ -129,7 +130,7 @@ func (s *Service) createFrom(ctx context.Context, in *createDomainIn, message st
 		RequireTLS: in.RequireTLS, SkipVerification: in.SkipVerification, UseAutomaticSenderSecurity: in.SenderSecurity,
 		EncryptIncomingMessage: in.EncryptIncoming, ForceDKIMAuthority: in.ForceDKIMAuthority,
 		ForceRootDKIMHost: in.ForceRootDKIMHost, DKIMHostName: in.DKIMHostName, DKIMKeySize: in.DKIMKeySize,
-		DKIMSelector: strings.ToLower(in.DKIMSelector), WebScheme: in.WebScheme, WebPrefix: in.WebPrefix,
+		DKIMSelector: strings.ToLower(in.DKIMSelector), WebScheme: in.WebScheme, WebPrefix: in.WebPrefix, TrackingHost: in.TrackingHost,
 		ArchiveTo: in.ArchiveTo, MailFromHost: in.MailFromHost, MessageTTL: in.MessageTTL, PoolID: in.PoolID,
 	}
 	for _, ip := range in.IPs {
@@ -154,6 +155,7 @@ type updateDomainIn struct {
 	SenderSecurity   *bool   `form:"use_automatic_sender_security" doc:"DKIM records are aliases of names of this server; the domain must be verified again"`
 	WebScheme        *string `form:"web_scheme" doc:"Of tracking links: http or https"`
 	WebPrefix        *string `form:"web_prefix" doc:"First label of the host of tracking links"`
+	TrackingHost     *string `form:"tracking_host" doc:"Host of tracking links instead of web_prefix.name; empty for that again"`
 	ArchiveTo        *string `form:"archive_to" doc:"URL that gets a copy of each delivered message; empty for none"`
 	MailFromHost     *string `form:"mailfrom_host" doc:"Host of envelope senders, in lower case; empty for the usual one"`
 	MessageTTL       *int64  `form:"message_ttl" doc:"Seconds stored messages are kept"`
@@ -167,7 +169,7 @@ func (s *Service) updateDomain(ctx context.Context, in *updateDomainIn) (*change
 	d, err = s.Update(ctx, d, UpdateRequest{
 		SMTPPassword: in.SMTPPassword, SpamAction: in.SpamAction, Wildcard: in.Wildcard, RequireTLS: in.RequireTLS,
 		SkipVerification: in.SkipVerification, UseAutomaticSenderSecurity: in.SenderSecurity, WebScheme: in.WebScheme,
-		WebPrefix: in.WebPrefix, ArchiveTo: in.ArchiveTo, MailFromHost: in.MailFromHost, MessageTTL: in.MessageTTL,
+		WebPrefix: in.WebPrefix, TrackingHost: in.TrackingHost, ArchiveTo: in.ArchiveTo, MailFromHost: in.MailFromHost, MessageTTL: in.MessageTTL,
 	})
 	if err != nil {
 		return nil, err

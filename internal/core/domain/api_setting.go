@@ -105,6 +105,7 @@ func (s *Service) getTracking(ctx context.Context, in *domainIn) (*trackingOut, 
 		return nil, err
 	}
 	t := d.Settings.Tracking
+	s.hintLinks(ctx, d)
 	return &trackingOut{trackingView{Open: t.Open, Click: click(t.Click), Unsubscribe: t.Unsubscribe, WebScheme: d.Settings.WebScheme}}, nil
 }
 
@@ -119,7 +120,19 @@ func (s *Service) track(ctx context.Context, name string, fn func(*Tracking)) (T
 	if err != nil {
 		return Tracking{}, err
 	}
+	s.hintLinks(ctx, d)
 	return d.Settings.Tracking, nil
+}
+
+// hintLinks tells clients that tracking works and links do not look as the settings
+// say.
+func (s *Service) hintLinks(ctx context.Context, d *Domain) {
+	if s.opt.LinkHint == nil || !d.Settings.Tracking.Active() {
+		return
+	}
+	if why := s.opt.LinkHint(d); why != "" {
+		op.RequestFrom(ctx).SetHeader("X-Hint", why)
+	}
 }
 
 type putOpenIn struct {

@@ -29,6 +29,7 @@ type CreateRequest struct {
 	DKIMSelector               string
 	WebScheme                  string
 	WebPrefix                  string
+	TrackingHost               string
 	ArchiveTo                  string
 	MailFromHost               string
 	MessageTTL                 int64 // seconds
@@ -90,6 +91,9 @@ func (s *Service) insert(tx *db.Tx, d *Domain, keys []*Key, cred *credential) er
 		return err
 	}
 	d.Authority = authority
+	if err := s.setHost(tx, d, d.Settings.TrackingHost); err != nil {
+		return err
+	}
 	if err := insertDomain(tx, d); err != nil {
 		return err
 	}
@@ -147,6 +151,7 @@ func (s *Service) plan(accountID string, r CreateRequest, kind string) (*Domain,
 	set(&c.WebPrefix, r.WebPrefix)
 	set(&c.ArchiveTo, r.ArchiveTo)
 	set(&c.MailFromHost, r.MailFromHost)
+	set(&c.TrackingHost, r.TrackingHost)
 	set(&c.DKIMSelector, r.DKIMSelector)
 	set(&c.MessageTTL, r.MessageTTL)
 	if c.DKIMHost, err = dkimHost(name, r); err != nil {

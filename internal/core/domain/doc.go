@@ -35,7 +35,7 @@
 // An include of a name without SPF record makes the whole record an error (RFC
 // 7208, section 5.2), which is why "a:" is what we begin with.
 //
-// Tables: domain, dkim_key, credential, setting (rows "sandbox:ACCOUNT").
+// Tables: domain, tracking_host, dkim_key, credential, setting (rows "sandbox:ACCOUNT").
 // Callers: message (Ensure, Owned), deliver (Signers, ByID), smtpd (ByName,
 // CheckCredential), track (ByName), webhook and suppress (Owned), app.
 package domain

@@ -74,6 +74,11 @@ type Tracking struct {
 	Unsubscribe UnsubscribeTracking `json:"unsubscribe"`
 }
 
+// Active reports whether anything is tracked.
+func (t *Tracking) Active() bool {
+	return t.Open.Active || t.Unsubscribe.Active || t.Click.Active != ClickNo
+}
+
 // OpenTracking adds a pixel to HTML parts.
 type OpenTracking struct {
 	Active        bool `json:"active" doc:"Whether opens are tracked"`

@@ -35,7 +35,7 @@ func (s *Service) sending(d *Domain, keys []*Key, host string) []Record {
 	}
 	return append(out,
 		Record{Active: true, Cached: []string{}, Name: d.Name, Type: "TXT", Valid: Unknown, Value: s.spfValue(d)},
-		Record{Active: true, Cached: []string{}, Name: d.TrackingHost(), Type: "CNAME", Valid: Unknown, Value: s.opt.Hostname})
+		s.linkRecord(d))
 }
 
 // keyRecord is the record of a DKIM key. Mailgun: it is not active before the

@@ -53,6 +53,9 @@ type Options struct {
 	// DefaultAccount names the account of domains that an unknown SMTP login
 	// creates in development mode; nil means that none are created so.
 	DefaultAccount func(ctx context.Context) (string, error)
+	// LinkHint says why tracking links of a domain do not have its own host, "" if
+	// they have; nil says nothing.
+	LinkHint func(*Domain) string
 	// OnDelete is called in the transaction that deletes a domain, for what
 	// others keep by its id or name; may be nil.
 	OnDelete func(tx *db.Tx, d *Domain) error
@@ -69,6 +72,7 @@ type Service struct {
 
 	names   *cache.Cache[string, *Domain]
 	byID    *cache.Cache[int64, *Domain]
+	hosts   *cache.Cache[string, Host]
 	signers *cache.Cache[int64, []dkim.Key]
 	creds   *credentials
 
@@ -97,6 +101,7 @@ func New(d *db.DB, source *ids.Source, c clock.Clock, log *slog.Logger, o Option
 		db: d, ids: source, clock: c, log: log, opt: o, box: box,
 		names:   cache.New[string, *Domain](c, cacheTTL, cacheSize),
 		byID:    cache.New[int64, *Domain](c, cacheTTL, cacheSize),
+		hosts:   cache.New[string, Host](c, cacheTTL, cacheSize),
 		signers: cache.New[int64, []dkim.Key](c, cacheTTL, cacheSize),
 		creds:   newCredentials(c),
 	}, nil
@@ -214,6 +219,7 @@ func (s *Service) EnsureSandbox(ctx context.Context, accountID string) (*Domain,
 func (s *Service) forget(d *Domain) {
 	s.names.Drop(d.Name)
 	s.byID.Drop(d.ID)
+	s.hosts.Clear() // those it had are not known here
 	s.signers.Clear()
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
@@ -93,7 +94,7 @@ func deleteDomain(tx *db.Tx, d *Domain) (int64, error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
-	for _, q := range []string{`DELETE FROM dkim_key WHERE domain_id = ?`, `DELETE FROM credential WHERE domain_id = ?`} {
+	for _, q := range []string{`DELETE FROM dkim_key WHERE domain_id = ?`, `DELETE FROM credential WHERE domain_id = ?`, `DELETE FROM tracking_host WHERE domain_id = ?`} {
 		if _, err := tx.Exec(q, d.ID); err != nil {
 			return 0, err
 		}
@@ -129,12 +130,22 @@ func selectDomains(tx *db.Tx, accountID string, q Query) (list []*Domain, total 
 
 // selectUnverified returns the domains that wait for their records, those
 // checked longest ago first.
-func selectUnverified(tx *db.Tx, limit int) (list []*Domain, err error) {
+func selectUnverified(tx *db.Tx, limit int) ([]*Domain, error) {
+	return selectLongest(tx, `state = ?`, limit, Unverified)
+}
+
+// selectActive returns active domains last checked before a time, sandboxes left
+// out.
+func selectActive(tx *db.Tx, before time.Time, limit int) ([]*Domain, error) {
+	return selectLongest(tx, `state = ? AND type = ? AND checked_at < ?`, limit, Active, Custom, clock.Micro(before))
+}
+
+func selectLongest(tx *db.Tx, where string, limit int, args ...any) (list []*Domain, err error) {
 	err = tx.Each(func(r *sql.Rows) error {
 		d, err := scanDomain(r)
 		list = append(list, d)
 		return err
-	}, `SELECT `+domainColumns+` FROM domain WHERE state = ? ORDER BY checked_at, id LIMIT ?`, Unverified, limit)
+	}, `SELECT `+domainColumns+` FROM domain WHERE `+where+` ORDER BY checked_at, id LIMIT ?`, append(args, limit)...)
 	return list, err
 }
 

@@ -20,6 +20,7 @@ type UpdateRequest struct {
 	UseAutomaticSenderSecurity *bool
 	WebScheme                  *string
 	WebPrefix                  *string
+	TrackingHost               *string // "" goes back to WebPrefix.Name
 	ArchiveTo                  *string // "" turns archiving off
 	MailFromHost               *string // "" goes back to the usual one
 	MessageTTL                 *int64
@@ -65,6 +66,11 @@ func (s *Service) Update(ctx context.Context, d *Domain, r UpdateRequest) (*Doma
 		r.apply(&d.Settings)
 		if err := d.Settings.check(); err != nil {
 			return err
+		}
+		if r.TrackingHost != nil {
+			if err := s.setHost(tx, d, *r.TrackingHost); err != nil {
+				return err
+			}
 		}
 		if d.Settings.UseAutomaticSenderSecurity != security {
 			if err := s.switchSecurity(tx, d, keys); err != nil {
@@ -187,6 +193,7 @@ func (s *Service) Delete(ctx context.Context, d *Domain) error {
 func (s *Service) forgetAll() {
 	s.names.Clear()
 	s.byID.Clear()
+	s.hosts.Clear()
 	s.signers.Clear()
 	s.creds.rows.Clear()
 }

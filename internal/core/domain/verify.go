@@ -54,9 +54,26 @@ func (s *Service) Verify(ctx context.Context, d *Domain) (*Domain, error) {
 // cannot be checked does not keep the others from it; the error joins those of
 // all. One that is gone meanwhile is none.
 func (s *Service) VerifyPending(ctx context.Context, limit int) (active int, err error) {
+	return s.verifyAll(ctx, func(tx *db.Tx) ([]*Domain, error) { return selectUnverified(tx, limit) })
+}
+
+// recheckAfter is how long what was found for an active domain is good for.
+const recheckAfter = 24 * time.Hour
+
+// VerifyActive checks up to limit active domains that were not checked for a day,
+// so that the records shown are so, and links get a tracking host that was
+// published later and lose one that is gone. No domain becomes inactive by it.
+func (s *Service) VerifyActive(ctx context.Context, limit int) error {
+	_, err := s.verifyAll(ctx, func(tx *db.Tx) ([]*Domain, error) {
+		return selectActive(tx, s.clock.Now().Add(-recheckAfter), limit)
+	})
+	return err
+}
+
+func (s *Service) verifyAll(ctx context.Context, choose func(*db.Tx) ([]*Domain, error)) (active int, err error) {
 	var list []*Domain
 	err = s.db.Read(ctx, func(tx *db.Tx) error {
-		list, err = selectUnverified(tx, limit)
+		list, err = choose(tx)
 		return err
 	})
 	if err != nil {
@@ -90,9 +107,7 @@ type checker struct {
 func (s *Service) check(ctx context.Context, d *Domain, keys []*Key, host string) (records []Record, ready bool) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	c := &checker{Service: s, d: d}
-	v4, v6, err := s.opt.Resolver.Addrs(ctx, s.opt.Hostname)
-	c.addrs, c.blind = append(v4, v6...), err != nil && !dnsx.IsNotFound(err)
+	c := s.newChecker(ctx, d)
 	receiving, sending := s.receiving(), s.sending(d, keys, host)
 	var wg sync.WaitGroup
 	for i := range receiving {

@@ -16,19 +16,32 @@ func (a *API) describe(r *http.Request, w http.ResponseWriter) *op.Request {
 		ID: requestID(), Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery,
 		UserAgent: r.UserAgent(), Header: r.Header.Get, SetHeader: w.Header().Set,
 	}
-	scheme, host := "http", r.Host
-	if r.TLS != nil {
-		scheme = "https"
-	}
+	scheme, host := addressed(r, trusted)
 	if trusted {
 		peer = forwardedFor(a.cfg.TrustedProxies, peer, r.Header.Values("X-Forwarded-For"))
-		scheme, host = forwardedBase(r.Header, scheme, host)
 	}
 	req.BaseURL = scheme + "://" + host
 	if peer.IsValid() {
 		req.RemoteIP = peer.String()
 	}
 	return req
+}
+
+// Addressed returns scheme and host, with a port if it named one, as the client of
+// r addressed us: as the request has it, or as trusted proxies say.
+func Addressed(proxies []netip.Prefix, r *http.Request) (scheme, host string) {
+	return addressed(r, len(proxies) > 0 && trusts(proxies, peerAddr(r.RemoteAddr)))
+}
+
+func addressed(r *http.Request, trusted bool) (scheme, host string) {
+	scheme, host = "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if trusted {
+		return forwardedBase(r.Header, scheme, host)
+	}
+	return scheme, host
 }
 
 // peerAddr returns the address of the other end, or the zero Addr on a Unix

@@ -124,7 +124,7 @@ func fixtureCalls(now time.Time) []WebhookCall {
 
 func fixtureDomains(now time.Time) []Domain {
 	return []Domain{
-		{Name: "example.com", State: "active", Created: now.Add(-300 * time.Hour), Checked: now.Add(-8 * time.Second), Records: []Record{
+		{Name: "example.com", State: "active", Created: now.Add(-300 * time.Hour), Checked: now.Add(-8 * time.Second), Links: "links begin with http://mail.example.com: the CNAME record of email.example.com was not found to lead to this server; publish it and verify the domain", Records: []Record{
 			{Purpose: "DKIM", Type: "TXT", Name: "mx1._domainkey.example.com", Value: "k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAwJ1xVnY4c1N8Zk4s0ZlAq2fF5r0Vb8mP3yH6tK9uWcXeRdGhJkLmNoPqRsTuVwXyZ0123456789AbCdEfGhIjKlMnOpQrStUvWxYz", State: RecordValid, Required: true, Server: "ns1.example.net", Found: []string{"k=rsa; p=MIIB"}},
 			{Purpose: "SPF", Type: "TXT", Name: "example.com", Value: "v=spf1 include:_spf.google.com include:spf.mail.example.com ~all", State: RecordWrong, Required: true, Server: "ns1.example.net", Found: []string{"v=spf1 include:_spf.google.com ~all"}},
 			{Purpose: "DMARC", Type: "TXT", Name: "_dmarc.example.com", Value: "v=DMARC1; p=none; rua=mailto:dmarc@example.com", State: RecordMissing, Server: "ns2.example.net"},

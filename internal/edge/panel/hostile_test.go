@@ -42,7 +42,7 @@ func hostile(text string) *store {
 		Request: &Request{ID: text, Time: now, Method: text, Path: text, KeyID: text, IP: text, UserAgent: text, Fields: pairs, Response: text}}
 	s.messages, s.calls = []MessageDetail{m}, []WebhookCall{call}
 	s.raws["h"], s.contents["h/1"] = text, []byte(text)
-	s.domains = []Domain{{Name: text, State: text, Checked: now, Records: []Record{{Purpose: text, Type: text, Name: text, Value: text, Found: []string{text}, State: RecordWrong, Server: text, Note: text}}}}
+	s.domains = []Domain{{Name: text, State: text, Checked: now, Links: text, Records: []Record{{Purpose: text, Type: text, Name: text, Value: text, Found: []string{text}, State: RecordWrong, Server: text, Note: text}}}}
 	s.sys = System{Revision: text, Started: now, Hostname: text, DataDir: text, Database: text, Listeners: []Listener{{text, text, text}},
 		Settings: []Setting{{text, text, text, true}}, Warnings: []Warning{{text, text, true}, {text, text, false}}}
 	return s

@@ -264,6 +264,7 @@ type Domain struct {
 	State   string // "active", "unverified", "disabled"
 	Created time.Time
 	Checked time.Time // last lookup, zero if never
+	Links   string    // what tracking links begin with and why, unless it is the domain's own host
 	Records []Record
 }
 
