@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"postroad/internal/config"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/core/optout"
 	"postroad/internal/mail/linktoken"
 )
 
@@ -215,4 +217,26 @@ func TestScenarioUnsubscribeHead(t *testing.T) {
 	if b, _ := io.ReadAll(res.Body); res.StatusCode != 404 || len(b) != 0 || res.Header.Get("Content-Type") != "text/html; charset=utf-8" || res.Header.Get("Vary") == "" {
 		t.Errorf("%d %q %v", res.StatusCode, b, res.Header)
 	}
+}
+
+// When the store does not answer, the page says so, and nothing of it has happened.
+func TestScenarioUnsubscribeFails(t *testing.T) {
+	s := newStage(t, config.Serve)
+	sink := s.World.Sink(t, "mx.example.net", apptest.Script{})
+	s.World.MX(t, "example.net", sink.Host)
+	link := exit(s.Server, linktoken.Unsubscribe, s.sent(t, "ann@example.net"), "ann@example.net")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, o := range s.OptOut.Ops() {
+		in := reflect.New(o.In)
+		in.Elem().FieldByName("Token").SetString(strings.TrimPrefix(link, "/u/"))
+		out, err := o.Call(ctx, in.Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := out.(*optout.Page); p.State != optout.Fail || p.Respond().Status != 503 {
+			t.Errorf("%s: %+v", o.Method, p)
+		}
+	}
+	s.check(t, probe{as: "nobody", path: link, want: "**<h1>Unsubscribe?</h1>**"})
 }
