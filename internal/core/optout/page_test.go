@@ -237,3 +237,15 @@ func luminance(t *testing.T, hex string) float64 {
 	}
 	return part(16, 0.2126) + part(8, 0.7152) + part(0, 0.0722)
 }
+
+func BenchmarkPage(b *testing.B) {
+	for name, accept := range map[string]string{"usual": "de-AT,de;q=0.9,en-US;q=0.8,en;q=0.7", "worst": strings.Repeat("fi,", maxAccept/3), "long": "de-" + strings.Repeat("abcdefgh-", 40)} {
+		p := pages()[1]
+		p.Accept = accept
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				render(b, p)
+			}
+		})
+	}
+}
