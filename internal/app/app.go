@@ -39,6 +39,7 @@ import (
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
+	"postroad/internal/core/optout"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/route"
@@ -109,6 +110,7 @@ type App struct {
 	router   *deliver.Router
 	queue    *queue.Queue
 	messages *message.Service
+	optout   *optout.Service
 	lists    *list.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
@@ -242,6 +244,9 @@ func (a *App) makeServices(ctx context.Context) error {
 		return err
 	}
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
+		return err
+	}
+	if err := a.makeOptOut(master); err != nil {
 		return err
 	}
 	if a.lists, err = list.New(ctx, list.Config{DB: a.db, IDs: source, Logger: a.log, Events: a.events, Messages: a.messages, Domains: a.domains,

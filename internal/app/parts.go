@@ -12,6 +12,7 @@ import (
 	"postroad/internal/core/event"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
+	"postroad/internal/core/optout"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/route"
@@ -33,6 +34,7 @@ type Parts struct {
 	Routes   *route.Service
 	Queue    *queue.Queue
 	Messages *message.Service
+	OptOut   *optout.Service
 	Lists    *list.Service
 	Engine   *deliver.Engine
 	Shape    *shape.Service
@@ -53,7 +55,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})

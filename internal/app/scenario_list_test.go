@@ -261,13 +261,13 @@ func (s *stage) leave(t *testing.T, path string) {
 	s.run(t, []probe{
 		{name: "look", as: "nobody", path: path, want: "<!DOCTYPE html>**<form method=\"post\">**", header: "Content-Security-Policy: **frame-ancestors 'none'**"},
 		subscribed("true"),
-		{name: "altered", as: "nobody", method: "POST", path: path[:len(path)-1] + other, status: 404, want: "**This link does not work**"},
+		{name: "altered", as: "nobody", method: "POST", path: path[:len(path)-1] + other, status: 404, want: "**<h1>This link does not work</h1>**"},
 		{name: "cut", as: "nobody", path: path[:len(path)-1], status: 404, want: "**This link does not work**"},
 		subscribed("true"),
-		{name: "one click", as: "nobody", path: path, form: []string{"List-Unsubscribe", "One-Click"}, want: "**Unsubscribed**"},
+		{name: "one click", as: "nobody", path: path, form: []string{"List-Unsubscribe", "One-Click"}, want: "You are unsubscribed", header: "Content-Type: text/plain; charset=utf-8"},
 		subscribed("false"),
-		{name: "again", as: "nobody", method: "POST", path: path, want: "**Unsubscribed**"},
-		{name: "look again", as: "nobody", path: path, want: "**Unsubscribed**", not: "<form"},
+		{name: "again", as: "nobody", method: "POST", path: path, want: "**<h1>You are unsubscribed</h1>**ann@example.net**Dev Team &lt;devs@example.com&gt;**", not: "<form"},
+		{name: "look again", as: "nobody", path: path, head: [][2]string{{"Accept-Language", "de"}}, want: "**<h1>Sie sind abgemeldet</h1>**", not: "<form"},
 		{name: "the event, once", path: "/v3/example.com/events?pretty=no&event=unsubscribed", want: `{"items":[{"event":"unsubscribed",**"mailing-list":{"address":"devs@example.com","list-id":"x"},"recipient":"ann@example.net",**}],"paging"**`},
 		{name: "other mail still goes", path: "/v3/example.com/unsubscribes/ann@example.net", status: 404},
 		{name: "removed", method: "DELETE", path: devs + "/members/ann@example.net"},
@@ -379,17 +379,20 @@ func (s *stage) byMail(t *testing.T, data string) {
 	if ok, err := s.Lists.Takes(ctx, d.ID+1, "devs@example.com"); ok || err != nil {
 		t.Errorf("taken for another domain: %v %v", ok, err)
 	}
-	if m, err := s.Lists.Prepare(ctx, list.Inbound{To: address, Sender: ""}); m != nil || err != nil {
-		t.Fatal(m, err)
+	for i, in := range []list.Inbound{{Sender: "", Raw: []byte("\r\n")}, {Sender: "ann@example.net", Raw: []byte("Auto-Submitted: auto-replied\r\n\r\n")}, {Sender: "ann@example.net", Raw: []byte("\r\n")}} {
+		in.To = address
+		if m, err := s.Lists.Prepare(ctx, in); m != nil || err != nil {
+			t.Fatal(m, err)
+		}
+		var left struct {
+			Total int `json:"total_count"`
+		}
+		_, body := s.Do("GET", devs+"/members", apptest.Fields{"subscribed", "no"})
+		if err := json.Unmarshal(body, &left); err != nil || left.Total != 1+i/2 {
+			t.Errorf("message %d: %d have left, %v", i, left.Total, err)
+		}
 	}
-	var left struct {
-		Total int `json:"total_count"`
-	}
-	_, body := s.Do("GET", devs+"/members", apptest.Fields{"subscribed", "no"})
-	if err := json.Unmarshal(body, &left); err != nil || left.Total != 2 {
-		t.Errorf("%d have left, %v", left.Total, err)
-	}
-	if _, err := s.Lists.Prepare(ctx, list.Inbound{To: "unsub+" + strings.Repeat("0", 52) + "@example.com"}); !errs.Is(err, errs.NotFound) {
+	if _, err := s.Lists.Prepare(ctx, list.Inbound{To: "unsub+" + strings.Repeat("0", 52) + "@example.com", Sender: "ann@example.net", Raw: []byte("\r\n")}); !errs.Is(err, errs.NotFound) {
 		t.Error(err)
 	}
 }

@@ -163,6 +163,16 @@ func (s *Service) OfMessage(ctx context.Context, messageID int64, limit int) ([]
 // Recipient returns a recipient's address as the events of a message have it, ""
 // if they have no such recipient.
 func (s *Service) Recipient(ctx context.Context, messageID int64, address string) (string, error) {
+	e, err := s.OfRecipient(ctx, messageID, address)
+	if e == nil {
+		return "", err
+	}
+	return e.Doc.Recipient, nil
+}
+
+// OfRecipient returns an event about a recipient of a message, nil if there is
+// none: what is known of a message whose retention is over.
+func (s *Service) OfRecipient(ctx context.Context, messageID int64, address string) (*Event, error) {
 	var found []*Event
 	err := s.db.Read(ctx, func(tx *db.Tx) error {
 		list, err := partitions(tx)
@@ -174,9 +184,9 @@ func (s *Service) Recipient(ctx context.Context, messageID int64, address string
 		return err
 	})
 	if err != nil || len(found) == 0 {
-		return "", err
+		return nil, err
 	}
-	return found[0].Doc.Recipient, nil
+	return found[0], nil
 }
 
 // OfMessages returns the events of several stored messages by message, oldest

@@ -22,8 +22,10 @@ import (
 	"postroad/internal/core/event"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
+	"postroad/internal/core/optout"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/route"
+	"postroad/internal/core/suppress"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/report"
 )
@@ -63,7 +65,8 @@ func newWorld(t testing.TB, d *db.DB) *world {
 	w.other = &account.Caller{AccountID: "other", KeyID: "o", Role: account.Admin}
 	domains := newDomains(t, d, source, true)
 	w.unverified = newDomains(t, d, source, false)
-	events, err := event.New(d, source, log, hook{w})
+	suppressed := suppress.New(d, source, log)
+	events, err := event.New(d, source, log, suppressed, hook{w})
 	check(t, err)
 	q, err := queue.New(ctx, d, source, log, queue.Options{Name: "test", Linger: time.Millisecond})
 	check(t, err)
@@ -76,6 +79,7 @@ func newWorld(t testing.TB, d *db.DB) *world {
 		BaseURL: "https://mail.test", Secret: make([]byte, 32)})
 	check(t, err)
 	w.Service = New(Config{DB: d, Messages: messages, Domains: domains, Events: events, Routes: route.New(d, source, log, route.Options{}), Lists: lists,
+		OptOut:   optout.New(optout.Config{DB: d, Events: events, Suppress: suppressed, Messages: messages, Domains: domains, Logger: log, Returns: secret}),
 		Resolver: names{}, Logger: log, Hostname: "mx.test", Returns: secret})
 	w.domain(t, w.own, "in.example")
 	w.domain(t, w.other, "other.example")

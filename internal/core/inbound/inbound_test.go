@@ -148,7 +148,7 @@ func TestFits(t *testing.T) {
 	for _, c := range []struct {
 		taken, t *Target
 		fits     bool
-	}{{many[0], other, false}, {other, many[0], false}, {many[0], path, false}, {path, many[0], false}, {path, path, true}, {&Target{feedback: true}, &Target{feedback: true}, true},
+	}{{many[0], &Target{leave: &report.ID{}, domain: dom(1)}, false}, {path, &Target{leave: &report.ID{}, domain: dom(1)}, true}, {many[0], other, false}, {other, many[0], false}, {many[0], path, false}, {path, many[0], false}, {path, path, true}, {&Target{feedback: true}, &Target{feedback: true}, true},
 		{&Target{feedback: true}, many[0], false}} {
 		if Fits([]*Target{c.taken}, c.t) != c.fits {
 			t.Errorf("%+v with %+v: want %v", c.t, c.taken, c.fits)
@@ -408,6 +408,89 @@ func TestSpellings(t *testing.T) {
 			case got.list != strings.Contains(strings.ToLower(to), "team") || got.route == got.list || got.domain.Name != "xn--bcher-kva.example":
 				t.Errorf("%s: %+v on %s", to, got, got.domain.Name)
 			}
+		}
+	})
+}
+
+// Whoever writes to an address for leaving leaves the domain, once, whatever they
+// write; what answers it does not.
+func TestUnsubscribeByMail(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		var got []string
+		w.onEvent = func(e *event.Event) error {
+			if d := &e.Doc; d.Event == event.Unsubscribed {
+				got = append(got, d.Recipient+" "+d.IP+" "+strings.Join(e.Leave, ","))
+				if d.MailingList != nil || d.Message != nil && d.Message.Headers.MessageID != "m@in.example" {
+					t.Errorf("event %+v", d)
+				}
+			}
+			return nil
+		}
+		const ask = "From: Ann <Ann@far.example>\r\nSubject: unsubscribe\r\n\r\n"
+		m := w.send(t, "m@in.example", "s", "ann@far.example")
+		address := w.OptOut.Address(m, "ANN@far.example")
+		null, other := client, client
+		null.Sender, other.Sender = "", "other@mx.example"
+		for _, c := range []struct {
+			in  Session
+			raw string
+			to  string
+		}{
+			{null, ask, address}, {client, "Auto-Submitted: auto-replied\r\n" + ask, address}, {client, "Auto-Submitted: auto-generated\r\n" + ask, address},
+			{client, strings.Replace(bounceOf("ann@far.example"), "MAILER-DAEMON", "ann", 1), address},
+			{client, ask, w.OptOut.Address(m, "nobody@far.example")},
+		} {
+			check(t, w.receive(t, c.in, c.raw, c.to))
+		}
+		if len(got) != 0 || w.Stats.Ignored.Load() != 5 || w.Stats.Left.Load() != 0 {
+			t.Errorf("unsubscribed %q, ignored %d", got, w.Stats.Ignored.Load())
+		}
+		other.Sender = "jane@elsewhere.example" // the message was forwarded: it is still Ann's
+		check(t, w.receive(t, other, "From: Jane <jane@elsewhere.example>\r\n\r\n", strings.ToUpper(address)))
+		check(t, w.receive(t, client, ask, address))
+		if want := []string{"ann@far.example 192.0.2.1 "}; !slices.Equal(got, want) || w.Stats.Left.Load() != 2 {
+			t.Errorf("unsubscribed %q, want %q", got, want)
+		}
+		if tags := w.column(t, "SELECT tag FROM suppression"); !slices.Equal(tags, []string{"*"}) {
+			t.Errorf("entries %q", tags)
+		}
+		for _, bad := range []string{"x" + address, address[:10] + "0" + address[11:], strings.Replace(address, "in.example", "other.example", 1), "unsub+@in.example"} {
+			if _, err := w.target(t, bad); !errs.Is(err, errs.NotFound) {
+				t.Errorf("%s: %v", bad, err)
+			}
+		}
+	})
+}
+
+// An address for leaving outlives its message: the sender says whose it is, or the
+// events of the message do.
+func TestUnsubscribeWithoutMessage(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		var got []string
+		w.onEvent = func(e *event.Event) error {
+			if e.Doc.Event == event.Unsubscribed {
+				id := ""
+				if e.Doc.Message != nil {
+					id = e.Doc.Message.Headers.MessageID
+				}
+				got = append(got, e.Doc.Recipient+" "+id)
+			}
+			return nil
+		}
+		d, err := w.Domains.ByName(t.Context(), "in.example")
+		check(t, err)
+		never := &message.Message{ID: 77, Domain: d.Name} // nothing is known of it
+		for _, c := range []struct{ m, from string }{{"never", "ann@far.example"}, {"never", "mallory@far.example"}, {"gone", "bob@far.example"}} {
+			m := never
+			if c.m == "gone" {
+				m = w.send(t, "gone@in.example", "s", "jane@far.example")
+				check(t, w.Messages.Delete(t.Context(), m))
+			}
+			to := map[string]string{"never": "Ann@far.example", "gone": "jane@far.example"}[c.m]
+			check(t, w.receive(t, client, "From: "+c.from+"\r\n\r\n", w.OptOut.Address(m, to)))
+		}
+		if want := []string{"ann@far.example ", "jane@far.example gone@in.example"}; !slices.Equal(got, want) {
+			t.Errorf("unsubscribed %q, want %q", got, want)
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"postroad/internal/base/errs"
 	"postroad/internal/core/event"
 	"postroad/internal/core/message"
+	"postroad/internal/core/optout"
+	"postroad/internal/mail/addr"
 	"postroad/internal/mail/report"
 )
 
@@ -19,22 +21,25 @@ type Stats struct {
 	Spam       atomic.Int64 // of these, as spam
 	Bounces    atomic.Int64 // reports about mail of ours
 	Complaints atomic.Int64
-	Ignored    atomic.Int64 // mail to return paths that is no report, or names nothing of ours
+	Left       atomic.Int64 // requests to be unsubscribed
+	Ignored    atomic.Int64 // mail to addresses of the last three that is none, or names nothing of ours
 }
 
 // maxReported bounds the recipients of one report that events are made for.
 const maxReported = 1000
 
-// reports takes what came to return paths and feedback addresses and returns the
-// other targets. A report that says nothing about mail of ours is taken and
-// forgotten: refusing it would make another report. What a person wrote to a
-// feedback address is no report: a list or a route takes it, or it is refused, so
-// that nobody waits for an answer.
+// reports takes what came to return paths, feedback addresses and those for
+// leaving, and returns the other targets. A report that says nothing about mail of
+// ours is taken and forgotten: refusing it would make another report. What a person
+// wrote to a feedback address is no report: a list or a route takes it, or it is
+// refused, so that nobody waits for an answer.
 func (s *Service) reports(ctx context.Context, r *received, targets []*Target) (rest []*Target, err error) {
 	for _, t := range targets {
 		switch {
 		case t.bounce != nil:
 			err = s.returned(ctx, r, t)
+		case t.leave != nil:
+			err = s.left(ctx, r, t)
 		case t.feedback:
 			if s.isReport(r) {
 				err = s.complaint(ctx, r, nil, report.ID{})
@@ -52,6 +57,27 @@ func (s *Service) reports(ctx context.Context, r *received, targets []*Target) (
 		}
 	}
 	return rest, nil
+}
+
+// left unsubscribes who wrote to an address for that. What answered it, or reports
+// about it, is forgotten.
+func (s *Service) left(ctx context.Context, r *received, t *Target) error {
+	if ok, why := report.IsRequest(r.Sender, r.fields); !ok {
+		return s.ignore(r, t.Mailbox, why)
+	}
+	from := []string{r.Sender}
+	if list, err := addr.ParseList(r.fields.Raw("From")); err == nil && len(list) == 1 {
+		from = append(from, list[0].Mailbox())
+	}
+	to, err := s.OptOut.ByMail(ctx, optout.Mail{Domain: t.domain, ID: *t.leave, From: from, IP: r.IP.String()})
+	if err != nil {
+		return err
+	}
+	if to == "" {
+		return s.ignore(r, t.Mailbox, "it is not known whose address it is")
+	}
+	s.Stats.Left.Add(1)
+	return nil
 }
 
 // isReport reports whether a message to a feedback address is for programs: a

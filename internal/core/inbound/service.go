@@ -13,6 +13,7 @@ import (
 	"postroad/internal/core/event"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
+	"postroad/internal/core/optout"
 	"postroad/internal/core/route"
 	"postroad/internal/core/spam"
 	"postroad/internal/mail/addr"
@@ -30,6 +31,7 @@ type Config struct {
 	Events   *event.Service
 	Routes   *route.Service
 	Lists    *list.Service
+	OptOut   *optout.Service
 	Spam     *spam.Filter     // nil: there is none
 	Resolver authres.Resolver // nil: origin is not checked (capture mode)
 	Logger   *slog.Logger
@@ -71,6 +73,7 @@ type Target struct {
 	ascii   string // with the domain in A-labels
 
 	bounce   *report.ID // it is a return path of ours
+	leave    *report.ID // somebody leaves by it
 	feedback bool       // complaints of feedback loops come here
 	list     bool
 	route    bool
@@ -106,6 +109,10 @@ func (s *Service) Recipient(ctx context.Context, a addr.Address) (*Target, error
 	}
 	if report.HasReturnPath(t.ascii) {
 		return nil, errs.New(errs.NotFound, "%s: not a return path of this server", t.Mailbox)
+	}
+	if id, ok := s.OptOut.ReadAddress(t.ascii); ok {
+		t.leave = &id
+		return t, nil
 	}
 	if t.list, err = s.Lists.Takes(ctx, t.domain.ID, t.Mailbox); err != nil {
 		return nil, err
@@ -239,7 +246,7 @@ func Fits(taken []*Target, t *Target) bool {
 }
 
 // report reports whether mail to the target is about mail of ours.
-func (t *Target) report() bool { return t.bounce != nil || t.feedback }
+func (t *Target) report() bool { return t.bounce != nil || t.leave != nil || t.feedback }
 
 func (t *Target) account() string {
 	if t.domain == nil {

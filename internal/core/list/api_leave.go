@@ -1,78 +1,62 @@
 package list
 
 import (
-	"bytes"
 	"context"
-	_ "embed" // the page
 	"fmt"
-	"html/template"
 	"strconv"
-	"strings"
 
 	"postroad/internal/base/db"
 	"postroad/internal/base/op"
 	"postroad/internal/core/event"
+	"postroad/internal/core/optout"
 )
 
 const leaveDoc = "The address is in every post, as %mailing_list_unsubscribe_url% and in List-Unsubscribe; clients that unsubscribe with one click (RFC 8058) use it too. Only POST unsubscribes: programs that follow links change nothing."
-
-//go:embed leave.html
-var leaveText string
-
-var leavePage = template.Must(template.New("leave").Parse(leaveText))
 
 type leaveIn struct {
 	Token string `path:"token" doc:"Token of a member, as it stands in the link"`
 }
 
-// leaveOut is the page a member sees.
-type leaveOut struct {
-	Title, Member, List string
-	Ask, Left           bool
+type doLeaveIn struct {
+	leaveIn
+	OneClick string `form:"List-Unsubscribe" doc:"One-Click, from mail programs, which get a line of text"`
 }
 
-// Respond implements op.Responder. Nothing on the page comes from elsewhere, and
-// it cannot be framed: a click on it means something.
-func (o *leaveOut) Respond() op.Response {
-	r := op.Response{ContentType: "text/html; charset=utf-8", Header: [][2]string{
-		{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"},
-		{"Cache-Control", "no-store"}, {"Referrer-Policy", "no-referrer"}, {"X-Robots-Tag", "noindex"},
-	}}
-	if !o.Ask && !o.Left {
-		r.Status = 404
-	}
-	var b bytes.Buffer
-	if err := leavePage.Execute(&b, o); err != nil {
-		return op.Response{Status: 500, ContentType: "text/plain", Body: strings.NewReader("Internal Server Error")}
-	}
-	r.Body = &b
-	return r
-}
-
-func badLink() *leaveOut { return &leaveOut{Title: "This link does not work"} }
-
-func (s *Service) askLeave(ctx context.Context, in *leaveIn) (*leaveOut, error) {
-	listID, memberID, ok := s.readToken(in.Token)
-	if !ok {
-		return badLink(), nil
-	}
+func (s *Service) askLeave(ctx context.Context, in *leaveIn) (*optout.Page, error) {
 	var l *List
 	var m *Member
-	err := s.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		l, m, err = memberByID(tx, listID, memberID)
-		return err
-	})
-	if err != nil || m == nil {
-		return badLink(), err
+	var err error
+	if listID, memberID, ok := s.readToken(in.Token); ok {
+		err = s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+			l, m, err = memberByID(tx, listID, memberID)
+			return err
+		})
 	}
-	if !m.Subscribed {
-		return left(l, m), nil
-	}
-	return &leaveOut{Title: "Unsubscribe from " + l.Address, Member: m.Address, List: l.title(), Ask: true}, nil
+	return s.page(ctx, l, m, err), nil
 }
 
-func left(l *List, m *Member) *leaveOut {
-	return &leaveOut{Title: "Unsubscribed", Member: m.Address, List: l.title(), Left: true}
+func (s *Service) leave(ctx context.Context, in *doLeaveIn) (*optout.Page, error) {
+	l, m, err := s.unsubscribe(ctx, in.Token, op.RequestFrom(ctx).RemoteIP)
+	p := s.page(ctx, l, m, err)
+	p.Plain = in.OneClick != ""
+	return p, nil
+}
+
+// page shows how a member stands with a list; both are nil for a bad link.
+func (s *Service) page(ctx context.Context, l *List, m *Member, err error) *optout.Page {
+	p := &optout.Page{Accept: op.RequestFrom(ctx).Header("Accept-Language")}
+	switch {
+	case err != nil:
+		if p.State = optout.Fail; ctx.Err() == nil {
+			s.Logger.Error("mailing list: unsubscribe", "error", err)
+		}
+	case m != nil:
+		p.State, p.Address, p.List = optout.Done, m.Address, l.title()
+		if m.Subscribed {
+			p.State = optout.Ask
+		}
+	}
+	return p
 }
 
 func (l *List) title() string {
@@ -80,14 +64,6 @@ func (l *List) title() string {
 		return l.Address
 	}
 	return l.Name + " <" + l.Address + ">"
-}
-
-func (s *Service) leave(ctx context.Context, in *leaveIn) (*leaveOut, error) {
-	l, m, err := s.unsubscribe(ctx, in.Token, op.RequestFrom(ctx).RemoteIP)
-	if err != nil || m == nil {
-		return badLink(), err
-	}
-	return left(l, m), nil
 }
 
 // unsubscribe takes the member a token is for off its list, with the event; nil
@@ -105,6 +81,7 @@ func (s *Service) unsubscribe(ctx context.Context, token, ip string) (l *List, m
 		if err != nil || !changed {
 			return err
 		}
+		m.Subscribed = false
 		e := &event.Event{AccountID: l.AccountID, DomainID: l.DomainID, Doc: event.Doc{Event: event.Unsubscribed,
 			Recipient: m.Address, IP: ip, MailingList: l.inEvents("")}}
 		if err := s.Events.Seal(e); err != nil {

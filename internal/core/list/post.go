@@ -91,6 +91,14 @@ func leaveToken(mailbox string) (string, bool) {
 // Forbidden, with a text for the sender, if the message is not taken.
 func (s *Service) Prepare(ctx context.Context, in Inbound) (*message.Submission, error) {
 	if token, ok := leaveToken(in.To); ok {
+		fields, _, err := mime.ScanHeader(in.Raw)
+		if err != nil {
+			return nil, errs.Wrap(errs.Invalid, err, "the message header could not be read")
+		}
+		if ok, why := report.IsRequest(in.Sender, fields); !ok {
+			s.Logger.Info("message to leave a mailing list ignored", "to", in.To, "from", in.Sender, "why", why)
+			return nil, nil
+		}
 		if _, m, err := s.unsubscribe(ctx, token, in.RemoteIP); err != nil || m != nil {
 			return nil, err
 		}

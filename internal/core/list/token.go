@@ -9,7 +9,9 @@ import (
 )
 
 // A token lets a member leave a list: the ids of both and a MAC of them under
-// the installation's secret. It is written in lower-case letters and digits, as
+// the installation's secret. With its 52 characters an address of one is longer
+// than those for leaving a domain (report.UnsubscribeAddress), which inbound, where
+// mail for both arrives, looks at first. It is written in lower-case letters and digits, as
 // it stands in local parts of addresses, which may lose their case.
 const (
 	macBytes    = 16

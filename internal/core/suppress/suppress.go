@@ -211,7 +211,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 			return nil
 		}
 	}
-	return s.Add(tx, n)
+	return s.add(tx, n.each(e.Leave))
 }
 
 // entryOf returns what an event adds. Mailgun: only a hard bounce of the

@@ -34,8 +34,31 @@ const (
 type Token struct {
 	Kind      Kind
 	Message   int64  // row id
+	Domain    int64  // row id of the sending domain: a link outlives its message
 	Recipient string // whose copy the link was in
-	URL       string // of a click: where to go
+	// URL is where a click goes; of UnsubscribeTag, what TagToken made.
+	URL string
+}
+
+// tagBreak stands between the tags of a token; no tag has one.
+const tagBreak = "\n"
+
+// TagToken returns the token of a link that leaves the mail with tags, which it
+// carries: they are to be known when the message no longer is.
+func TagToken(message, domain int64, recipient string, tags []string) Token {
+	t := Token{Kind: UnsubscribeTag, Message: message, Domain: domain, Recipient: recipient}
+	if all := strings.Join(tags, tagBreak); len(all) <= MaxURL {
+		t.URL = all
+	}
+	return t
+}
+
+// Tags returns the tags a TagToken carries, nil for other tokens.
+func (t Token) Tags() []string {
+	if t.Kind != UnsubscribeTag || t.URL == "" {
+		return nil
+	}
+	return strings.Split(t.URL, tagBreak)
 }
 
 // MaxURL is the longest destination a token carries, in bytes. A longer link is
@@ -44,7 +67,8 @@ const MaxURL = 4096
 
 const (
 	ivLen  = 16
-	maxLen = ivLen + 1 + 1 + 8 + 2 + 320 + MaxURL // of the bytes of a token that may be one
+	fixed  = 1 + 1 + 8 + 8 + 2            // kind, scheme, message, domain, length of the recipient
+	maxLen = ivLen + fixed + 320 + MaxURL // of the bytes of a token that may be one
 )
 
 // schemes are written as one byte; index 0 is none of them. Append only.
@@ -79,9 +103,10 @@ func (k *Key) Seal(t Token) string {
 			break
 		}
 	}
-	b := make([]byte, ivLen, ivLen+1+1+8+2+len(t.Recipient)+len(t.URL))
+	b := make([]byte, ivLen, ivLen+fixed+len(t.Recipient)+len(t.URL))
 	b = append(b, byte(t.Kind), byte(scheme))
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Message))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Domain))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(t.Recipient)))
 	b = append(b, t.Recipient...)
 	b = append(b, t.URL[len(schemes[scheme]):]...)
@@ -105,7 +130,7 @@ func (k *Key) Open(s string) (t Token, ok bool) {
 		return t, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) < ivLen+12 {
+	if err != nil || len(b) < ivLen+fixed {
 		return t, false
 	}
 	plain := b[ivLen:]
@@ -115,10 +140,10 @@ func (k *Key) Open(s string) (t Token, ok bool) {
 	if !hmac.Equal(want[:], b[:ivLen]) {
 		return t, false
 	}
-	scheme, n := int(plain[1]), int(binary.BigEndian.Uint16(plain[10:]))
-	if scheme >= len(schemes) || 12+n > len(plain) {
+	scheme, n := int(plain[1]), int(binary.BigEndian.Uint16(plain[fixed-2:]))
+	if scheme >= len(schemes) || fixed+n > len(plain) {
 		return t, false
 	}
-	return Token{Kind: Kind(plain[0]), Message: int64(binary.BigEndian.Uint64(plain[2:])),
-		Recipient: string(plain[12 : 12+n]), URL: schemes[scheme] + string(plain[12+n:])}, true
+	return Token{Kind: Kind(plain[0]), Message: int64(binary.BigEndian.Uint64(plain[2:])), Domain: int64(binary.BigEndian.Uint64(plain[10:])),
+		Recipient: string(plain[fixed : fixed+n]), URL: schemes[scheme] + string(plain[fixed+n:])}, true
 }

@@ -2,6 +2,7 @@ package linktoken
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,11 +17,12 @@ func testKey(t testing.TB, secret string) *Key {
 }
 
 var examples = []Token{
-	{Kind: Click, Message: 1 << 60, Recipient: "ann@example.com", URL: "https://www.example.com/?a=1&b=2#c"},
+	{Kind: Click, Message: 1 << 60, Domain: 1<<60 - 5, Recipient: "ann@example.com", URL: "https://www.example.com/?a=1&b=2#c"},
 	{Kind: Click, Message: 7, Recipient: "ann@example.com", URL: "http://example.com"},
 	{Kind: Click, Message: 7, Recipient: "jürgen@bücher.example", URL: "custom+scheme:x"},
 	{Kind: Open, Message: -1, Recipient: "a@b.c"},
-	{Kind: Unsubscribe, Message: 42, Recipient: "ann@example.com"},
+	{Kind: Unsubscribe, Message: 42, Domain: -1, Recipient: "ann@example.com"},
+	TagToken(42, 7, "ann@example.com", []string{"news", "a,b; c"}),
 	{Kind: UnsubscribeTag, Message: 42, Recipient: ""},
 }
 
@@ -88,12 +90,12 @@ func FuzzOpen(f *testing.F) {
 
 func FuzzSeal(f *testing.F) {
 	k := testKey(f, "secret")
-	f.Add(byte(1), int64(5), "a@b.c", "https://x")
-	f.Fuzz(func(t *testing.T, kind byte, m int64, to, url string) {
+	f.Add(byte(1), int64(5), int64(6), "a@b.c", "https://x")
+	f.Fuzz(func(t *testing.T, kind byte, m, domain int64, to, url string) {
 		if len(to) > 320 || len(url) > MaxURL {
 			return
 		}
-		want := Token{Kind: Kind(kind), Message: m, Recipient: to, URL: url}
+		want := Token{Kind: Kind(kind), Message: m, Domain: domain, Recipient: to, URL: url}
 		if got, ok := k.Open(k.Seal(want)); !ok || got != want {
 			t.Fatalf("%+v came back as %+v", want, got)
 		}
@@ -124,5 +126,19 @@ func TestOpenKeepsItsInput(t *testing.T) {
 	k.Open(s)
 	if s != string(before) {
 		t.Error("the token was changed")
+	}
+}
+
+func TestTags(t *testing.T) {
+	for _, tags := range [][]string{nil, {"news"}, {"news", "a,b; c", "d"}} {
+		if got := TagToken(1, 2, "a@b.c", tags).Tags(); !slices.Equal(got, tags) {
+			t.Errorf("%q came back as %q", tags, got)
+		}
+	}
+	if got := TagToken(1, 2, "a@b.c", []string{strings.Repeat("a", MaxURL+1)}); got.URL != "" {
+		t.Error("a token for more than one carries")
+	}
+	if got := (Token{Kind: Click, URL: "https://x"}).Tags(); got != nil {
+		t.Errorf("a click has tags %q", got)
 	}
 }

@@ -127,15 +127,20 @@ func ReadReturnPath(secret *Secret, address string) (id ID, ok bool) {
 	if subtle.ConstantTimeCompare(mac[:macLen], b[body:n]) != 1 {
 		return ID{}, false
 	}
-	id.Message = int64(binary.BigEndian.Uint64(b[:]))
-	if body > messageLen {
+	return readID(b[:body]), true
+}
+
+// readID reads the message and the distance from it to the delivery.
+func readID(b []byte) (id ID) {
+	id.Message = int64(binary.BigEndian.Uint64(b))
+	if len(b) > messageLen {
 		d := uint64(0)
-		for _, c := range b[messageLen:body] {
+		for _, c := range b[messageLen:] {
 			d = d<<8 | uint64(c)
 		}
 		id.Delivery = int64(uint64(id.Message) + d)
 	}
-	return id, true
+	return id
 }
 
 // HasReturnPath reports whether the address looks as if ReturnPath had made
