@@ -15,9 +15,9 @@ import (
 const (
 	// foldBatch is how many events one transaction counts: it should not hold up
 	// other writers.
-	foldBatch = 2000
+	foldBatch = 5000
 	// foldRounds bounds what somebody who reads has to wait for.
-	foldRounds = 50
+	foldRounds = 20
 )
 
 // separator stands between the tags of an event. Tags have no control characters.
@@ -166,7 +166,7 @@ func (s *Service) rows(tx *db.Tx, sums []*addition) ([]*addition, error) {
 
 // known is rows for the tags of one domain.
 func (s *Service) known(tx *db.Tx, domainID int64, sums []*addition) ([]*addition, error) {
-	rows, err := selectByLookup(tx, domainID, sums)
+	rows, err := selectExisting(tx, ofDomain(domainID), sums)
 	if err != nil {
 		return nil, err
 	}
@@ -204,21 +204,20 @@ func (s *Service) create(tx *db.Tx, domainID int64, fresh []*addition) (made []*
 	if err != nil {
 		return nil, err
 	}
+	elsewhere, err := selectExisting(tx, ofAccount(accountID), fresh)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range fresh {
 		if have >= s.o.PerDomain {
 			break
 		}
-		elsewhere, err := accountHas(tx, accountID, a.lookup)
-		if err != nil {
-			return nil, err
-		}
+		_, elsewhere := elsewhere[a.lookup]
 		if !elsewhere && total >= s.o.PerAccount {
 			continue
 		}
 		a.id = s.ids.Next()
-		if err := insertTag(tx, a); err != nil {
-			return nil, err
-		}
+		stageTag(tx, a)
 		made = append(made, a)
 		have++
 		if !elsewhere {

@@ -92,7 +92,7 @@ func (s *Service) stats(ctx context.Context, q *statQuery) (t Tag, list []bucket
 		}
 	}
 	err = s.read(ctx, func(tx *db.Tx) error {
-		if t, err = selectTag(tx, q.domainID, key(q.tag)); err != nil {
+		if t, err = selectTag(tx, q.domainID, q.tag); err != nil {
 			return err
 		}
 		if err := eachHour(tx, t.ID, q.dimension, q.value, from, to, add); err != nil || q.resolution == Hour {
@@ -108,7 +108,7 @@ func hourOf(t time.Time) int64 { return clock.Micro(t) / hourMicros }
 // aggregate returns what was ever counted of a tag, by the values of a dimension.
 func (s *Service) aggregate(ctx context.Context, domainID int64, tag string, d dimension) (t Tag, out map[string]*counts, err error) {
 	err = s.read(ctx, func(tx *db.Tx) error {
-		if t, err = selectTag(tx, domainID, key(tag)); err != nil {
+		if t, err = selectTag(tx, domainID, tag); err != nil {
 			return err
 		}
 		out, err = sumByValue(tx, t.ID, d)

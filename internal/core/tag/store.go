@@ -23,30 +23,25 @@ func takeDeltas(tx *db.Tx, n int) (list []delta, err error) {
 	return list, err
 }
 
-func deleteDeltas(tx *db.Tx, domainID int64) error {
-	_, err := tx.Exec("DELETE FROM tag_delta WHERE domain_id = ?", domainID)
-	return err
-}
-
 const tagColumns = "id, tag, description, first_seen, last_seen"
 
 func scanTag(r interface{ Scan(...any) error }) (t Tag, err error) {
 	return t, r.Scan(&t.ID, &t.Name, &t.Description, &t.FirstSeen, &t.LastSeen)
 }
 
-func selectTag(tx *db.Tx, domainID int64, lookup string) (Tag, error) {
-	t, err := scanTag(tx.QueryRow("SELECT "+tagColumns+" FROM tag WHERE domain_id = ? AND lookup = ?", domainID, lookup))
+func selectTag(tx *db.Tx, domainID int64, tag string) (Tag, error) {
+	t, err := scanTag(tx.QueryRow("SELECT "+tagColumns+" FROM tag WHERE domain_id = ? AND lookup = ?", domainID, key(tag)))
 	if errors.Is(err, db.ErrNoRows) {
 		err = errNotFound()
 	}
 	return t, err
 }
 
-// selectByLookup returns those tags of a domain that exist.
-func selectByLookup(tx *db.Tx, domainID int64, sums []*addition) (map[string]Tag, error) {
+// selectExisting returns those of the tags that a domain or an account has.
+func selectExisting(tx *db.Tx, owner condition, sums []*addition) (map[string]Tag, error) {
 	out := make(map[string]Tag, len(sums))
 	for part := range slices.Chunk(sums, 500) {
-		args := []any{domainID}
+		args := slices.Clone(owner.args)
 		for _, a := range part {
 			args = append(args, a.lookup)
 		}
@@ -56,7 +51,7 @@ func selectByLookup(tx *db.Tx, domainID int64, sums []*addition) (map[string]Tag
 			err := r.Scan(&t.ID, &lookup, &t.FirstSeen, &t.LastSeen)
 			out[lookup] = t
 			return err
-		}, "SELECT id, lookup, first_seen, last_seen FROM tag WHERE domain_id = ? AND lookup IN "+db.Marks(len(part)), args...)
+		}, "SELECT id, lookup, first_seen, last_seen FROM tag WHERE "+owner.where+" AND lookup IN "+db.Marks(len(part)), args...)
 		if err != nil {
 			return nil, err
 		}
@@ -69,10 +64,10 @@ func updateSeen(tx *db.Tx, id, first, last int64) error {
 	return err
 }
 
-func insertTag(tx *db.Tx, a *addition) error {
-	_, err := tx.Exec("INSERT INTO tag (id, account_id, domain_id, lookup, tag, description, first_seen, last_seen) VALUES (?, ?, ?, ?, ?, '', ?, ?)",
-		a.id, a.accountID, a.domainID, a.lookup, a.name, a.first, a.last)
-	return err
+var insertTag = &db.Insert{Table: "tag", Columns: []string{"id", "account_id", "domain_id", "lookup", "tag", "description", "first_seen", "last_seen"}}
+
+func stageTag(tx *db.Tx, a *addition) {
+	tx.Stage(insertTag, a.id, a.accountID, a.domainID, a.lookup, a.name, "", a.first, a.last)
 }
 
 // domainExists: events may still come of a domain that was deleted.
@@ -92,24 +87,18 @@ func countTags(tx *db.Tx, domainID int64, accountID string) (ofDomain, ofAccount
 	return ofDomain, ofAccount, err
 }
 
-func accountHas(tx *db.Tx, accountID, lookup string) (bool, error) {
-	n := 0
-	err := tx.QueryRow("SELECT COUNT(*) FROM (SELECT 1 FROM tag WHERE account_id = ? AND lookup = ? LIMIT 1) x", accountID, lookup).Scan(&n)
-	return n > 0, err
-}
-
 // condition selects tags.
 type condition struct {
 	where string
 	args  []any
 }
 
-func ofDomain(id int64, lookup string) condition {
-	return condition{"domain_id = ? AND lookup = ?", []any{id, lookup}}
-}
+func ofDomain(id int64) condition           { return condition{"domain_id = ?", []any{id}} }
+func ofAccount(id string) condition         { return condition{"account_id = ?", []any{id}} }
+func (c condition) is(tag string) condition { return c.and("lookup = ?", key(tag)) }
 
-func ofAccount(id, lookup string) condition {
-	return condition{"account_id = ? AND lookup = ?", []any{id, lookup}}
+func (c condition) and(where string, args ...any) condition {
+	return condition{c.where + " AND " + where, append(slices.Clip(c.args), args...)}
 }
 
 func updateDescription(tx *db.Tx, c condition, description string) (int64, error) {
@@ -127,22 +116,17 @@ func (c condition) begins(prefix string) condition {
 	if prefix == "" {
 		return c
 	}
-	return condition{c.where + " AND lookup >= ? AND lookup < ?", append(slices.Clip(c.args), prefix, prefix+"\x7f")}
+	return c.and("lookup >= ? AND lookup < ?", prefix, prefix+"\x7f")
 }
 
 // selectPage returns the tags of a page in their order.
 func selectPage(tx *db.Tx, q *Query) (list []Tag, err error) {
-	c := condition{"domain_id = ?", []any{q.DomainID}}.begins(key(q.Prefix))
-	if pivot := q.pivot(); pivot != "" {
-		sign := " AND lookup > ?"
-		if q.backward() {
-			sign = " AND lookup < ?"
-		}
-		c.where, c.args = c.where+sign, append(c.args, pivot)
-	}
-	order := ""
+	c, sign, order := ofDomain(q.DomainID).begins(key(q.Prefix)), ">", ""
 	if q.backward() {
-		order = " DESC"
+		sign, order = "<", " DESC"
+	}
+	if pivot := q.pivot(); pivot != "" {
+		c = c.and("lookup "+sign+" ?", pivot)
 	}
 	err = tx.Each(func(r *sql.Rows) error {
 		t, err := scanTag(r)
@@ -160,7 +144,7 @@ var orders = map[string]string{"lastseen": "last_seen", "firstseen": "first_seen
 
 // selectAccount returns tags of an account's domains, those of one name as one.
 func selectAccount(tx *db.Tx, q *AccountQuery) (list []Tag, err error) {
-	c := condition{"account_id = ?", []any{q.AccountID}}.begins(key(q.Prefix))
+	c := ofAccount(q.AccountID).begins(key(q.Prefix))
 	sign := ""
 	if q.Descending {
 		sign = " DESC"
@@ -177,7 +161,7 @@ func selectAccount(tx *db.Tx, q *AccountQuery) (list []Tag, err error) {
 
 // countAccount returns how many tags selectAccount finds in all.
 func countAccount(tx *db.Tx, accountID, prefix string) (n int64, err error) {
-	c := condition{"account_id = ?", []any{accountID}}.begins(key(prefix))
+	c := ofAccount(accountID).begins(key(prefix))
 	err = tx.QueryRow("SELECT COUNT(DISTINCT lookup) FROM tag WHERE "+c.where, c.args...).Scan(&n)
 	return n, err
 }

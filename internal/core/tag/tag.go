@@ -84,7 +84,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 // Get returns a tag of a domain, NotFound without it.
 func (s *Service) Get(ctx context.Context, domainID int64, tag string) (t Tag, err error) {
 	err = s.read(ctx, func(tx *db.Tx) error {
-		t, err = selectTag(tx, domainID, key(tag))
+		t, err = selectTag(tx, domainID, tag)
 		return err
 	})
 	return t, err
@@ -93,34 +93,32 @@ func (s *Service) Get(ctx context.Context, domainID int64, tag string) (t Tag, e
 // Describe sets a tag's description.
 func (s *Service) Describe(ctx context.Context, domainID int64, tag, description string) error {
 	return s.change(ctx, func(tx *db.Tx) (int64, error) {
-		return updateDescription(tx, ofDomain(domainID, key(tag)), description)
+		return updateDescription(tx, ofDomain(domainID).is(tag), description)
 	})
 }
 
 // DescribeAll is Describe for a tag in all domains of an account.
 func (s *Service) DescribeAll(ctx context.Context, accountID, tag, description string) error {
 	return s.change(ctx, func(tx *db.Tx) (int64, error) {
-		return updateDescription(tx, ofAccount(accountID, key(tag)), description)
+		return updateDescription(tx, ofAccount(accountID).is(tag), description)
 	})
 }
 
 // Delete removes a tag and its counters. When it is used again, or something
 // more happens to a message that has it, it is a new one.
 func (s *Service) Delete(ctx context.Context, domainID int64, tag string) error {
-	return s.change(ctx, func(tx *db.Tx) (int64, error) { return s.retire(tx, ofDomain(domainID, key(tag))) })
+	return s.change(ctx, func(tx *db.Tx) (int64, error) { return s.retire(tx, ofDomain(domainID).is(tag)) })
 }
 
 // DeleteAll is Delete for a tag in all domains of an account.
 func (s *Service) DeleteAll(ctx context.Context, accountID, tag string) error {
-	return s.change(ctx, func(tx *db.Tx) (int64, error) { return s.retire(tx, ofAccount(accountID, key(tag))) })
+	return s.change(ctx, func(tx *db.Tx) (int64, error) { return s.retire(tx, ofAccount(accountID).is(tag)) })
 }
 
-// DeleteDomain removes the tags of a domain that is being deleted.
+// DeleteDomain removes the tags of a domain that is being deleted. Events of it
+// that are not counted yet will not be.
 func (s *Service) DeleteDomain(tx *db.Tx, domainID int64) error {
-	if err := deleteDeltas(tx, domainID); err != nil {
-		return err
-	}
-	_, err := s.retire(tx, condition{"domain_id = ?", []any{domainID}})
+	_, err := s.retire(tx, ofDomain(domainID))
 	return err
 }
 
