@@ -20,7 +20,7 @@ CREATE TABLE tag (
 	account_id  TEXT NOT NULL,
 	domain_id   BIGINT NOT NULL,
 	lookup      $CTEXT NOT NULL,
-	tag         TEXT NOT NULL,
+	tag         $CTEXT NOT NULL,
 	description TEXT NOT NULL,
 	first_seen  BIGINT NOT NULL,
 	last_seen   BIGINT NOT NULL,
