@@ -15,9 +15,9 @@ import (
 const (
 	// foldBatch is how many events one transaction counts: it should not hold up
 	// other writers.
-	foldBatch = 5000
+	foldBatch = 2000
 	// foldRounds bounds what somebody who reads has to wait for.
-	foldRounds = 20
+	foldRounds = 50
 )
 
 // separator stands between the tags of an event. Tags have no control characters.
@@ -253,13 +253,17 @@ func (s *Service) Tidy(ctx context.Context) error {
 	return err
 }
 
-// repeat runs fn in transactions of its own until it has nothing more to do.
+// repeat runs fn in transactions of its own until it has nothing more to do. It may
+// take minutes: events are counted meanwhile.
 func (s *Service) repeat(ctx context.Context, fn func(*db.Tx) (more bool, err error)) error {
 	for more := true; more; {
 		err := s.db.Write(ctx, func(tx *db.Tx) (err error) {
 			more, err = fn(tx)
 			return err
 		})
+		if err == nil {
+			err = s.count(ctx)
+		}
 		if err != nil {
 			return err
 		}

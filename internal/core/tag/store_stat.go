@@ -110,29 +110,43 @@ func boundary(tx *db.Tx, table string, before int64) (at, tagID int64, more bool
 	return at, tagID, true, err
 }
 
-// removeRetired removes a part of the counters of a tag that is out of use, with
-// the last of them the tag.
+// removeRetired removes some of the counters of tags that are out of use, and
+// those tags that have none left.
 func removeRetired(tx *db.Tx) (more bool, err error) {
-	var id int64
-	err = tx.QueryRow("SELECT id FROM tag WHERE domain_id = 0 ORDER BY lookup LIMIT 1").Scan(&id)
-	if errors.Is(err, db.ErrNoRows) {
-		return false, nil
+	for n := int64(0); n < tidyRows; n++ {
+		var id int64
+		err = tx.QueryRow("SELECT id FROM tag WHERE domain_id = 0 ORDER BY lookup LIMIT 1").Scan(&id)
+		if errors.Is(err, db.ErrNoRows) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		removed, err := removeStats(tx, id)
+		if err == nil && removed == 0 {
+			_, err = tx.Exec("DELETE FROM tag WHERE id = ?", id)
+		}
+		if err != nil {
+			return false, err
+		}
+		n += removed
 	}
-	if err != nil {
-		return false, err
-	}
+	return true, nil
+}
+
+// removeStats removes a tag's counters of one value of a dimension, and returns
+// how many there were: 0 when none are left.
+func removeStats(tx *db.Tx, tagID int64) (int64, error) {
 	for _, table := range []string{"tag_stat", "tag_stat_day"} {
 		var d int64
 		var value string
-		err = tx.QueryRow("SELECT dimension, value FROM "+table+" WHERE tag_id = ? LIMIT 1", id).Scan(&d, &value)
+		err := tx.QueryRow("SELECT dimension, value FROM "+table+" WHERE tag_id = ? LIMIT 1", tagID).Scan(&d, &value)
 		if err == nil {
-			_, err = tx.Exec("DELETE FROM "+table+" WHERE tag_id = ? AND dimension = ? AND value = ?", id, d, value)
-			return true, err
+			return tx.Exec("DELETE FROM "+table+" WHERE tag_id = ? AND dimension = ? AND value = ?", tagID, d, value)
 		}
 		if !errors.Is(err, db.ErrNoRows) {
-			return false, err
+			return 0, err
 		}
 	}
-	_, err = tx.Exec("DELETE FROM tag WHERE id = ?", id)
-	return true, err
+	return 0, nil
 }

@@ -504,6 +504,17 @@ func TestTidyMany(t *testing.T) {
 		if b := w.rows("tag_stat_day"); b != 0 {
 			t.Errorf("%d rows", b)
 		}
+		var tags []string
+		for i := range 1500 {
+			tags = append(tags, fmt.Sprint("t", i))
+		}
+		w.append(is(event.Accepted, tags...))
+		w.must(w.DeleteAll(t.Context(), "acc", "t7"))
+		w.must(w.db.Write(t.Context(), func(tx *db.Tx) error { return w.DeleteDomain(tx, 1) }))
+		w.must(w.Tidy(t.Context()))
+		if a, b := w.rows("tag"), w.rows("tag_stat"); a != 0 || b != 0 {
+			t.Errorf("%d tags with %d counters left", a, b)
+		}
 	})
 }
 
