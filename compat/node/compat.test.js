@@ -225,3 +225,37 @@ test('mailing lists', async () => {
   await mg.lists.destroy(address);
   await assert.rejects(mg.lists.get(address), refused(404));
 });
+
+test('tags', async () => {
+  const name = `js ${mode} tag`;
+  const id = await send({ from: 'ann@example.com', to: 'js-tag@example.net', subject: 's', text: 't', 'o:tag': [name, `js-${mode}-other`] });
+  await event('delivered', id, 'js-tag@example.net');
+
+  const { domainTags } = mg.domains;
+  const first = await domainTags.list(domain, { prefix: 'js', limit: 1 });
+  assert.deepEqual(first.items.map((item) => item.tag), [name]);
+  const second = await domainTags.list(domain, { page: first.pages.next.page, limit: 1 });
+  assert.deepEqual(second.items.map((item) => item.tag), [`js-${mode}-other`]);
+  const one = await domainTags.get(domain, name.toUpperCase());
+  assert.equal(one.tag, name);
+  assert.ok(one['first-seen'] <= one['last-seen']);
+  assert.deepEqual(await domainTags.update(domain, name, 'of Node'), { message: 'Tag updated' });
+  const stats = await domainTags.statistic(domain, name, { event: ['accepted', 'delivered'], duration: '1m' });
+  assert.equal(stats.description, 'of Node');
+  assert.equal(stats.resolution, 'month');
+  assert.equal(stats.stats.at(-1).accepted.total + stats.stats.at(-1).delivered.smtp, 2);
+  assert.ok(stats.end instanceof Date && !Number.isNaN(stats.end.valueOf()));
+  assert.equal((await domainTags.providers(domain, name)).provider.other.delivered, 1);
+  assert.equal((await domainTags.countries(domain, name)).country.de.opened, 0);
+  assert.equal((await domainTags.devices(domain, name)).device.mobile.clicked, 0);
+  assert.deepEqual(await domainTags.destroy(domain, `js-${mode}-other`), { message: 'Tag deleted', status: 200 });
+
+  const all = await mg.tags.list({ tag: 'js', pagination: { sort: 'lastseen:desc', limit: 10 }, include_subaccounts: true });
+  assert.deepEqual(all.items.map((item) => item.tag), [name]);
+  assert.equal(all.items[0].description, 'of Node');
+  assert.ok(!Number.isNaN(all.items[0].last_seen.valueOf()));
+  assert.equal((await mg.tags.limits()).limit_reached, false);
+  assert.deepEqual(await mg.tags.update(name, 'again'), { message: 'Tag updated' });
+  assert.deepEqual(await mg.tags.destroy(name), { message: 'Tag deleted' });
+  await assert.rejects(mg.tags.destroy(name), refused(404));
+});

@@ -47,6 +47,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/tag"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
@@ -101,6 +102,7 @@ type App struct {
 	hosts    *trackhost.Service
 	events   *event.Service
 	suppress *suppress.Service
+	tags     *tag.Service
 	webhooks *webhook.Service
 	routes   *route.Service
 	peers    *peer.Service
@@ -231,6 +233,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.makeTrackHosts()
 	a.suppress = suppress.New(a.db, source, a.log)
+	a.tags = tag.New(a.db, source, a.log, tag.Options{})
 	if a.spam, err = SpamFilter(a.cfg, a.clock, a.log); err != nil {
 		return err
 	}
@@ -240,7 +243,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.webhooks); err != nil {
 		return err
 	}
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {

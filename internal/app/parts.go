@@ -18,6 +18,7 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/tag"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
 )
@@ -30,6 +31,7 @@ type Parts struct {
 	Hosts    *trackhost.Service
 	Events   *event.Service
 	Suppress *suppress.Service
+	Tags     *tag.Service
 	Webhooks *webhook.Service
 	Routes   *route.Service
 	Queue    *queue.Queue
@@ -54,7 +56,7 @@ type MailAddr struct {
 
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
-	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
+	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Tags: a.tags, Webhooks: a.webhooks, Routes: a.routes,
 		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {

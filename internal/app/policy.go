@@ -50,20 +50,19 @@ func (a *App) isSandbox(ctx context.Context, name string) (bool, error) {
 // domainDeleted removes what others keep of a domain. Its queued mail goes:
 // there is no key left to sign it with, and no owner to tell.
 func (a *App) domainDeleted(tx *db.Tx, d *domain.Domain) error {
-	if err := a.webhooks.DeleteDomain(tx, d.ID); err != nil {
-		return err
+	for _, remove := range []func() error{
+		func() error { return a.webhooks.DeleteDomain(tx, d.ID) },
+		func() error { return a.accounts.RevokeDomain(tx, d.Name) },
+		func() error { return a.lists.DeleteDomain(tx, d) },
+		func() error { return a.hosts.DeleteDomain(tx, d) },
+		func() error { return a.tags.DeleteDomain(tx, d.ID) },
+		func() error { _, err := a.messages.CancelDomain(tx, d.ID); return err },
+	} {
+		if err := remove(); err != nil {
+			return err
+		}
 	}
-	if err := a.accounts.RevokeDomain(tx, d.Name); err != nil {
-		return err
-	}
-	if err := a.lists.DeleteDomain(tx, d); err != nil {
-		return err
-	}
-	if err := a.hosts.DeleteDomain(tx, d); err != nil {
-		return err
-	}
-	_, err := a.messages.CancelDomain(tx, d.ID)
-	return err
+	return nil
 }
 
 // apiBase is the address under which clients reach the API when they did not

@@ -40,6 +40,7 @@ func (a *App) Run(ctx context.Context) error {
 	workers := &loops{errs: servers.errs}
 	workers.run("queue", func() error { return a.queue.Run(work, sessions, a.engine.Work) })
 	workers.run("watchdog", func() error { return a.engine.Run(work) })
+	workers.run("tags", func() error { return a.tags.Run(work) })
 	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
 	workers.run("posts to lists", func() error { return a.messages.RunExpansion(work) })
 	workers.run("list uploads", func() error { return a.lists.RunUploads(work) })

@@ -87,3 +87,26 @@ func zone(s string) string {
 	}
 	return strings.Join(append(words[:n:n], w), " ")
 }
+
+// Before returns the time a duration before end, and the unit it is in: a number
+// and h (hours), d (days) or m (calendar months), such as 7d; ten years of months
+// and 10,000 of the others at most. Mailgun: durations of statistics and logs.
+func Before(end time.Time, duration string) (start time.Time, unit byte, ok bool) {
+	n := len(duration) - 1
+	if n < 1 {
+		return end, 0, false
+	}
+	count, err := strconv.ParseUint(duration[:n], 10, 16)
+	if err != nil || count == 0 || count > 10_000 {
+		return end, 0, false
+	}
+	switch unit = duration[n]; {
+	case unit == 'h':
+		return end.Add(-time.Duration(count) * time.Hour), unit, true
+	case unit == 'd':
+		return end.AddDate(0, 0, -int(count)), unit, true
+	case unit == 'm' && count <= 120:
+		return end.AddDate(0, -int(count), 0), unit, true
+	}
+	return end, 0, false
+}

@@ -33,6 +33,19 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestBefore(t *testing.T) {
+	end := time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)
+	for in, want := range map[string]string{
+		"24h": "h 2026-03-30T12:00:00Z", "7d": "d 2026-03-24T12:00:00Z", "2m": "m 2026-01-31T12:00:00Z", "120m": "m 2016-03-31T12:00:00Z",
+		"121m": "", "0d": "", "-1d": "", "+1d": "", "d": "", "": "", "7": "", "7w": "", "1.5h": "", "10001h": "", "7dd": "", " 7d": "",
+	} {
+		start, unit, ok := Before(end, in)
+		if got := string(unit) + " " + start.Format(time.RFC3339); ok != (want != "") || ok && got != want {
+			t.Errorf("%q: %s %v, want %q", in, got, ok, want)
+		}
+	}
+}
+
 // FuzzCommon compares the short way with the one it replaces.
 func FuzzCommon(f *testing.F) {
 	for _, s := range []string{"Fri, 14 Oct 2011 12:00:00 +0000", "fri, 31 feb 2011 24:00:60 -2400", "Fri, 14 Oct 2011 12:00:0.5 +000",

@@ -6,13 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"postroad/internal/base/clock"
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
+	"postroad/internal/base/when"
 	"postroad/internal/core/account"
 	"postroad/internal/core/domain"
 )
@@ -286,18 +286,8 @@ func (in *logsIn) place(t logToken) (logToken, error) {
 
 // parseDuration gives the time a duration before end.
 func parseDuration(s string, end time.Time) (time.Time, error) {
-	n, err := strconv.ParseUint(strings.TrimRight(s, "hdm"), 10, 16)
-	if err == nil && n > 0 && n <= 10_000 {
-		switch s[len(strconv.FormatUint(n, 10)):] {
-		case "h":
-			return end.Add(-time.Duration(n) * time.Hour), nil
-		case "d":
-			return end.AddDate(0, 0, -int(n)), nil
-		case "m":
-			if n <= 120 {
-				return end.AddDate(0, -int(n), 0), nil
-			}
-		}
+	if start, _, ok := when.Before(end, s); ok {
+		return start, nil
 	}
 	return end, errs.New(errs.Invalid, "'%s' is not a valid duration", clip(s, 40)).
 		WithHint("a duration is a number with h, d or m, such as 1d")
