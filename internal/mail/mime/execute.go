@@ -154,7 +154,7 @@ func (t *Template) apply(buf []byte, e *edit, texts []leafText, lookup Lookup) (
 		}
 	case editBody:
 		buf = appendText(buf, text.text, text.enc)
-		if e.end == len(t.raw) && buf[len(buf)-1] != '\n' {
+		if e.end == len(t.raw) && text.text != "" && buf[len(buf)-1] != '\n' {
 			buf = append(buf, "\r\n"...)
 		}
 	}

@@ -35,13 +35,20 @@ func MentionsUnsubscribe(raw []byte) bool {
 }
 
 // mayHide reports whether the names of transfer encodings of text occur, as
-// anybody writes them, or an encoded word does.
+// anybody writes them, or the header has an encoded word.
 func mayHide(raw []byte) bool {
-	return bytes.Contains(raw, []byte("64")) || bytes.Contains(raw, []byte("rintable")) || bytes.Contains(raw, []byte("RINTABLE")) || bytes.Contains(raw, []byte("=?"))
+	header := raw
+	if n := bytes.Index(raw, []byte("\r\n\r\n")); n >= 0 {
+		header = raw[:n]
+	}
+	return bytes.Contains(header, []byte("=?")) || bytes.Contains(raw, []byte("64")) ||
+		bytes.Contains(raw, []byte("-print")) || bytes.Contains(raw, []byte("-Print")) || bytes.Contains(raw, []byte("-PRINT"))
 }
 
-// mentions is a look for what all the names share.
-func mentions(s string) bool { return strings.Contains(s, "unsubscribe_") }
+// mentions is a quick look for what the names begin with.
+func mentions(s string) bool {
+	return strings.Contains(s, "%unsubscribe_") || strings.Contains(s, "%tag_unsub")
+}
 
 func mentioned(segs []segment) bool {
 	for _, g := range segs {

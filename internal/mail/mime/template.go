@@ -166,10 +166,7 @@ func (c *compiler) addFields(n *Node, leaf int, top bool) {
 	if leaf < 0 {
 		return
 	}
-	at := n.Start
-	if len(n.fields) > 0 {
-		at = headerEnd(n.fields)
-	}
+	at := n.headerEnd()
 	c.edits = append(c.edits, edit{kind: editAdd, start: at, end: at, leaf: leaf},
 		edit{kind: editBody, start: n.Body, end: n.End, leaf: leaf})
 }

@@ -70,7 +70,7 @@ func (g *segment) room() int {
 func (c *compiler) tracks(n *Node) bool {
 	a := &c.add
 	switch {
-	case !n.isText():
+	case !n.isText(), n.Body == n.headerEnd(): // nothing says that the header is over
 		return false
 	case n.ContentType == "text/html":
 		return a.HTMLLinks || a.Pixel || a.HTMLFooter != ""

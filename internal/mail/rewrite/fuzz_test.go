@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// tokens gives what x/net/html reads in s: adjoining texts as one, and hrefs apart.
-func tokens(s string) (all, hrefs []string) {
+// reference gives what x/net/html reads in s: adjoining texts as one, and hrefs apart.
+func reference(s string) (all, hrefs []string) {
 	z := html.NewTokenizer(strings.NewReader(s))
 	text := ""
 	for {
@@ -61,7 +61,7 @@ func FuzzHTML(f *testing.F) {
 		if p.Top < 0 || p.Bottom < 0 || max(p.Top, p.Bottom) > len(s) {
 			t.Fatalf("%q: top %d, bottom %d", s, p.Top, p.Bottom)
 		}
-		before, hrefs := tokens(s)
+		before, hrefs := reference(s)
 		if len(hrefs) >= 1000 {
 			return
 		}
@@ -79,7 +79,7 @@ func FuzzHTML(f *testing.F) {
 		if !slices.Equal(got, hrefs) {
 			t.Fatalf("%q: %q, want %q", s, got, hrefs)
 		}
-		after, hrefs := tokens(out)
+		after, hrefs := reference(out)
 		if !slices.Equal(before, after) || len(hrefs) != len(p.Links) {
 			t.Fatalf("%q: %q became %q", s, before, after)
 		}
@@ -102,7 +102,7 @@ func checkPlaces(t *testing.T, s string, p Page, before []string) {
 		}
 	}
 	for _, at := range []int{p.Top, p.Bottom} {
-		after, _ := tokens(s[:at] + "<img>" + s[at:])
+		after, _ := reference(s[:at] + "<img>" + s[at:])
 		if strings.Join(before, "") != strings.Replace(strings.Join(after, ""), "<img>", "", 1) && !strings.Contains(lower, "<img>") {
 			t.Fatalf("%q at %d: %q became %q", s, at, before, after)
 		}

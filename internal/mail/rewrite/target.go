@@ -86,6 +86,4 @@ func within(href, base string) bool {
 	return len(href) == len(base) || strings.IndexByte("/?#", href[len(base)]) >= 0
 }
 
-func alnum(c byte) bool {
-	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
-}
+func alnum(c byte) bool { return letter(c) || c >= '0' && c <= '9' }
