@@ -48,6 +48,7 @@ import (
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
+	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/report"
 	"postroad/internal/mail/smtp"
 )
@@ -238,7 +239,11 @@ func (a *App) makeServices(ctx context.Context) error {
 	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
 		return err
 	}
-	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
+	links, err := linktoken.NewKey(master)
+	if err != nil {
+		return err
+	}
+	if err := a.makeQueue(ctx, source, report.NewSecret(master), links); err != nil {
 		return err
 	}
 	if a.lists, err = list.New(ctx, list.Config{DB: a.db, IDs: source, Logger: a.log, Events: a.events, Messages: a.messages, Domains: a.domains,
