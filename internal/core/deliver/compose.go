@@ -53,7 +53,7 @@ func (e *Engine) personalise(m *message.Message, raw []byte, vars, recipient str
 		if t, err = e.Messages.Compile(m, raw); err != nil {
 			return nil, err
 		}
-		if len(raw) <= maxCompiled {
+		if several := m.Meta.List != nil || len(m.Meta.Recipients) > 1; several && len(raw) <= maxCompiled {
 			e.templates.Put(m.ID, t)
 		}
 	}

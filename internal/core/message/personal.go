@@ -129,7 +129,7 @@ func (m *Message) SubjectFor(recipient string) string {
 // Mailgun: programs tell the recipients of a batch apart by v:id=%recipient.id%.
 func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
 	e := m.Event(t, recipient)
-	if vars == "" && !m.Meta.Batch {
+	if !m.Meta.Batch && (vars == "" || m.Meta.Track != nil) { // no route tracks
 		return e
 	}
 	v, err := ParseVars(vars, recipient)

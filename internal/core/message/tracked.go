@@ -85,6 +85,9 @@ func (c *tracked) lookup(next mime.Lookup) mime.Lookup {
 	}
 }
 
+// oneClick is the content of List-Unsubscribe-Post.
+const oneClick = "List-Unsubscribe=One-Click"
+
 // fields are the ways out in the header, if the message is to have one and its
 // author wrote none. The one-click POST (RFC 8058) needs https.
 func (c *tracked) fields(t *mime.Template) []mime.Field {
@@ -98,7 +101,7 @@ func (c *tracked) fields(t *mime.Template) []mime.Field {
 	}
 	fields := []mime.Field{{Name: name, Value: value}}
 	if strings.HasPrefix(c.m.Meta.Track.Base, "https://") && !t.HasField(post) {
-		fields = append(fields, mime.Field{Name: post, Value: "List-Unsubscribe=One-Click"})
+		fields = append(fields, mime.Field{Name: post, Value: oneClick})
 	}
 	return fields
 }

@@ -84,10 +84,11 @@ type mark struct {
 	segs       []segment
 }
 
-// segments cuts a text at what may change in it; nil if that is nothing.
+// segments cuts a text at what may change in it; nil if that is nothing. What is
+// signed within the text (RFC 9580 section 7) gets no additions.
 func (c *compiler) segments(n *Node, text string, additions bool) []segment {
 	switch {
-	case !additions:
+	case !additions, strings.Contains(text, "-----BEGIN PGP "):
 		return placeholders(text)
 	case n.ContentType == "text/html":
 		return cut(text, c.htmlMarks(text))

@@ -6,8 +6,9 @@ import (
 	"postroad/internal/mail/linktoken"
 )
 
-// blanks are stripped from the ends of a URL (URL standard, section 4.4).
-const blanks = "\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f "
+// blanks are stripped from the ends of a URL (URL standard, section 4.4); HTML has
+// no NUL.
+const blanks = "\x01\x02\x03\x04\x05\x06\x07\x08\t\n\v\f\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f "
 
 // webLink reports whether s begins with http:// or https://.
 func webLink(s string) bool {
@@ -55,7 +56,11 @@ func Target(href, base string) (url string, ok bool) {
 			return "", false
 		}
 	}
-	host := href[strings.Index(href, "://")+len("://"):]
+	n := strings.Index(href, "://")
+	if href[0] != 'h' || href[n-1] < 'a' {
+		href = strings.ToLower(href[:n]) + href[n:]
+	}
+	host := href[n+len("://"):]
 	if i := strings.IndexAny(host, "/?#\\"); i >= 0 {
 		host = host[:i]
 	}
