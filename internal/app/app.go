@@ -51,6 +51,7 @@ import (
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
+	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/report"
 	"postroad/internal/mail/smtp"
 )
@@ -246,7 +247,11 @@ func (a *App) makeServices(ctx context.Context) error {
 	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.webhooks); err != nil {
 		return err
 	}
-	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
+	links, err := linktoken.NewKey(master)
+	if err != nil {
+		return err
+	}
+	if err := a.makeQueue(ctx, source, report.NewSecret(master), links); err != nil {
 		return err
 	}
 	if err := a.makeOptOut(master); err != nil {

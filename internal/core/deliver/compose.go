@@ -7,19 +7,18 @@ import (
 
 	"postroad/internal/core/message"
 	"postroad/internal/mail/dkim"
-	"postroad/internal/mail/mime"
 	"postroad/internal/mail/smtp"
 )
 
 // compose makes the bytes that go out: the stored body, personalised for a
-// batch, with the DKIM signatures before it.
+// batch and what is tracked, with the DKIM signatures before it.
 func (e *Engine) compose(j *job) error {
 	raw, err := e.Messages.Body(j.msg)
 	if err != nil {
 		return err
 	}
 	pieces := smtp.Message{raw}
-	if j.msg.Meta.Batch {
+	if j.msg.Personal() {
 		if pieces, err = e.personalise(j.msg, raw, j.list[0].d.Vars, j.list[0].d.Recipient); err != nil {
 			return err
 		}
@@ -42,7 +41,7 @@ func (e *Engine) compose(j *job) error {
 // maxCompiled bounds the bodies whose compiled form is kept, in bytes.
 const maxCompiled = 256 << 10
 
-// personalise makes one recipient's copy of a batch from its body, compiled once
+// personalise makes one recipient's copy of a message from its body, compiled once
 // for all of them.
 func (e *Engine) personalise(m *message.Message, raw []byte, vars, recipient string) (smtp.Message, error) {
 	v, err := message.ParseVars(vars, recipient)
@@ -51,14 +50,14 @@ func (e *Engine) personalise(m *message.Message, raw []byte, vars, recipient str
 	}
 	t, ok := e.templates.Get(m.ID)
 	if !ok {
-		if t, err = mime.CompileTemplate(raw); err != nil {
-			return nil, fmt.Errorf("batch: %w", err)
+		if t, err = e.Messages.Compile(m, raw); err != nil {
+			return nil, err
 		}
-		if len(raw) <= maxCompiled {
+		if several := m.Meta.List != nil || len(m.Meta.Recipients) > 1; several && len(raw) <= maxCompiled {
 			e.templates.Put(m.ID, t)
 		}
 	}
-	return m.Personalise(t, raw, v)
+	return e.Messages.Personalise(m, t, raw, v, recipient)
 }
 
 // sign returns the signature fields. A message to several recipients is signed
@@ -68,7 +67,7 @@ func (e *Engine) sign(j *job, pieces smtp.Message) ([]byte, error) {
 	if d.Signature != "" {
 		return []byte(d.Signature), nil
 	}
-	if !j.msg.Meta.Batch {
+	if !j.msg.Personal() {
 		if sig, ok := e.signed.Get(j.msg.ID); ok {
 			return []byte(e.remember(j, sig)), nil
 		}
@@ -77,7 +76,7 @@ func (e *Engine) sign(j *job, pieces smtp.Message) ([]byte, error) {
 	if err != nil || sig == nil {
 		return nil, err
 	}
-	if !j.msg.Meta.Batch && len(j.msg.Meta.Recipients) > len(j.list) {
+	if !j.msg.Personal() && len(j.msg.Meta.Recipients) > len(j.list) {
 		e.signed.Put(j.msg.ID, string(sig))
 	}
 	return []byte(e.remember(j, string(sig))), nil

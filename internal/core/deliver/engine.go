@@ -81,7 +81,7 @@ type Engine struct {
 	signer    *dkim.Signer
 	buffers   *smtp.Buffers
 	signed    *recent.Map[int64, string]         // by message: signatures of those to several destinations
-	templates *recent.Map[int64, *mime.Template] // by message: compiled batches
+	templates *recent.Map[int64, *mime.Template] // by message: compiled, if personal
 	bodies    *semaphore.Weighted                // bytes of large bodies in sessions
 	dead      *recent.Map[string, *outage]       // by lane: what let us wait in vain
 	hosts     *hosts

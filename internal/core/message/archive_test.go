@@ -51,7 +51,7 @@ func TestArchiveOfBatch(t *testing.T) {
 	raw := []byte("Subject: Hi %recipient.name%\r\n\r\n%recipient% %recipient_email% %recipient.name%\r\n")
 	template, err := mime.CompileTemplate(raw)
 	check(t, err)
-	pieces, err := (&Message{}).Personalise(template, raw, v)
+	pieces, err := (&Service{}).Personalise(&Message{Meta: Meta{Batch: true}}, template, raw, v, "log@keep.org")
 	check(t, err)
 	if got, want := string(mime.Join(pieces)), "To: undisclosed-recipients:;\r\n"+string(raw); got != want {
 		t.Errorf("%q, want %q", got, want)

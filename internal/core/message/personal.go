@@ -22,32 +22,71 @@ func ParseVars(text, recipient string) (Vars, error) {
 	return v, nil
 }
 
-// Personalise makes one recipient's copy of a batch from its compiled body:
-// the variables in place, and an own To unless it is a post to a list.
-func (m *Message) Personalise(t *mime.Template, raw []byte, v Vars) ([][]byte, error) {
+// Personal reports whether each recipient gets a copy of its own.
+func (m *Message) Personal() bool { return m.Meta.Batch || m.Meta.Track != nil }
+
+// Personalise makes the copy that goes to recipient of a message that is Personal:
+// variables in place, an own To in a batch that is no post to a list, and what
+// tracking adds. t is what Compile returned for raw. The same arguments make the
+// same bytes, which were signed, at every attempt.
+func (s *Service) Personalise(m *Message, t *mime.Template, raw []byte, v Vars, recipient string) ([][]byte, error) {
+	if !s.tracks(m) || v.Archive {
+		return m.personalise(t, raw, v, nil)
+	}
+	return m.personalise(t, raw, v, &tracked{s: s, m: m, recipient: recipient})
+}
+
+func (m *Message) personalise(t *mime.Template, raw []byte, v Vars, with *tracked) ([][]byte, error) {
 	pieces := [][]byte{raw}
-	if t.HasPlaceholders() {
-		lookup, err := v.Lookup()
+	if t.HasPlaceholders() && !v.Archive {
+		lookup, links, err := m.values(&v, with)
 		if err != nil {
 			return nil, err
 		}
-		if pieces, err = t.Execute(lookup); err != nil {
-			return nil, fmt.Errorf("batch: %w", err)
+		if pieces, err = t.ExecuteTracked(lookup, links); err != nil {
+			return nil, fmt.Errorf("personal copy: %w", err)
 		}
 	}
-	if m.Meta.List != nil {
+	var fields []mime.Field
+	if m.Meta.Batch && m.Meta.List == nil {
+		fields = append(fields, mime.Field{Name: "To", Value: v.To})
+	}
+	if with != nil {
+		fields = append(fields, with.fields(t)...)
+	}
+	if len(fields) == 0 {
 		return pieces, nil
 	}
-	to, err := mime.AppendField(nil, mime.Field{Name: "To", Value: v.To})
-	if err != nil {
-		return nil, fmt.Errorf("batch: %w", err)
+	var head []byte
+	for _, f := range fields {
+		var err error
+		if head, err = mime.AppendField(head, f); err != nil {
+			return nil, fmt.Errorf("personal copy: %w", err)
+		}
 	}
-	return append([][]byte{to}, pieces...), nil
+	return append([][]byte{head}, pieces...), nil
+}
+
+// values are those of a copy's placeholders, and its links. Only a batch has
+// variables: in other messages %recipient% is text.
+func (m *Message) values(v *Vars, with *tracked) (lookup mime.Lookup, links mime.Links, err error) {
+	lookup = func(string) (string, bool) { return "", false }
+	if m.Meta.Batch {
+		if lookup, err = v.Lookup(); err != nil {
+			return nil, links, err
+		}
+	}
+	if with != nil {
+		lookup, links = with.lookup(lookup), with.links()
+	}
+	return lookup, links, nil
 }
 
 // CopyFor returns the body as one recipient gets it: the stored body, or the
 // personalised copy of a batch whose variables are still known. An empty
-// recipient means the first.
+// recipient means the first. It is for people who look at the message later, so
+// it has none of what tracking adds: whoever opens it or follows its links must
+// not count as the recipient, nor be able to unsubscribe them.
 func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
 	raw, err := s.Body(m)
 	if err != nil || !m.Meta.Batch {
@@ -64,7 +103,7 @@ func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("batch: %w", err)
 	}
-	pieces, err := m.Personalise(t, raw, v)
+	pieces, err := m.personalise(t, raw, v, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +129,7 @@ func (m *Message) SubjectFor(recipient string) string {
 // Mailgun: programs tell the recipients of a batch apart by v:id=%recipient.id%.
 func (m *Message) EventFor(t event.Type, recipient, vars string) *event.Event {
 	e := m.Event(t, recipient)
-	if vars == "" && !m.Meta.Batch {
+	if !m.Meta.Batch && (vars == "" || m.Meta.Track != nil) { // no route tracks
 		return e
 	}
 	v, err := ParseVars(vars, recipient)

@@ -57,7 +57,7 @@ func newWorld(t *testing.T, d *db.DB, c *clock.Fake) *world {
 	return &world{Service: s, clock: c, dom: dom, ctx: account.With(ctx, &account.Caller{AccountID: first, KeyID: "k", Role: account.Admin})}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

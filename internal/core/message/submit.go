@@ -26,6 +26,7 @@ import (
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/queue"
 	"postroad/internal/mail/addr"
+	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/report"
 )
 
@@ -62,6 +63,12 @@ type Config struct {
 
 	// TrackBase is scheme://host of the links in mail of a domain; nil: APIBase.
 	TrackBase func(*domain.Domain) string
+	// LinkKey makes the links of messages with Meta.Track; nil: these go out as they
+	// are.
+	LinkKey *linktoken.Key
+	// UnsubscribeAddress returns the address by which the recipient of a copy leaves,
+	// the same each time, "" for none; nil: there are no such addresses.
+	UnsubscribeAddress func(m *Message, recipient string) string
 
 	// Divert takes recipients out of a submission that are no mailboxes but
 	// mailing lists, and returns a submission with an Audience for each; nil where
@@ -382,7 +389,7 @@ func (s *Service) ReturnPath(m *Message, recipient string) string {
 
 // deliveries makes one delivery per recipient, at the time at. In a batch each
 // recipient gets an own copy, and cc and bcc get the copy of every recipient
-// (Mailgun).
+// (Mailgun). A delivery with variables shares no SMTP transaction with another.
 func (s *Service) deliveries(m *Message, sub *Submission, at time.Time) []*queue.Delivery {
 	o := &m.Meta.Options
 	due := max(at.UnixMicro(), o.DeliveryTime)
@@ -403,7 +410,7 @@ func (s *Service) deliveries(m *Message, sub *Submission, at time.Time) []*queue
 	for i := range sub.Recipients {
 		r := &sub.Recipients[i]
 		switch {
-		case r.Routed != nil:
+		case r.Routed != nil, !m.Meta.Batch && m.Meta.Track != nil:
 			add(r, varsOf(r))
 			continue
 		case !m.Meta.Batch:

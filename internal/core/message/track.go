@@ -1,20 +1,23 @@
 package message
 
-import "postroad/internal/core/domain"
+import (
+	"postroad/internal/core/domain"
+	"postroad/internal/mail/mime"
+)
 
 // track decides what is put into the copies of a submission, nil for nothing.
 // What came from outside stays its author's, and a report about mail is not
 // followed.
 func (s *Service) track(sub *Submission) *Track {
-	if sub.Meta.Foreign || sub.Meta.Report {
+	if sub.Meta.Foreign || sub.Meta.Report || s.LinkKey == nil {
 		return nil
 	}
 	t := trackPlan(&sub.Domain.Settings.Tracking, &sub.Meta.Options)
 	if sub.Meta.List != nil { // whose posts have a way out of their own
 		t.Unsubscribe, t.HTMLFooter, t.TextFooter = false, "", ""
 	}
-	if t == (Track{}) {
-		return nil
+	if t == (Track{}) && !mime.MentionsUnsubscribe(sub.MIME) {
+		return nil // and a placeholder alone needs nothing but a base
 	}
 	t.Base = s.APIBase
 	if s.TrackBase != nil {

@@ -16,7 +16,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // Kind is what a link is for.
@@ -76,7 +78,7 @@ var schemes = [...]string{"", "https://www.", "http://www.", "https://", "http:/
 
 // Key makes and reads tokens. It is safe for concurrent use.
 type Key struct {
-	mac   []byte
+	macs  sync.Pool // keyed, as setting one up costs as much as using it
 	block cipher.Block
 }
 
@@ -91,7 +93,8 @@ func NewKey(master []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Key{mac: derive("authentication"), block: block}, nil
+	mac := derive("authentication")
+	return &Key{block: block, macs: sync.Pool{New: func() any { return hmac.New(sha256.New, mac) }}}, nil
 }
 
 // Seal writes t in letters, digits, "-" and "_".
@@ -117,7 +120,9 @@ func (k *Key) Seal(t Token) string {
 
 // iv writes the first ivLen bytes of the MAC of plain to dst.
 func (k *Key) iv(dst, plain []byte) {
-	m := hmac.New(sha256.New, k.mac)
+	m := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(m)
+	m.Reset()
 	m.Write(plain)
 	var sum [sha256.Size]byte
 	m.Sum(sum[:0])

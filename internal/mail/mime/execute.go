@@ -28,10 +28,16 @@ type span struct {
 // same), and the part's transfer encoding and charset follow. The error is
 // ErrTooLarge, for a result over MaxOutput.
 func (t *Template) Execute(lookup Lookup) ([][]byte, error) {
+	return t.ExecuteTracked(lookup, Links{})
+}
+
+// ExecuteTracked is Execute with the additions the template was compiled with: the
+// links of this copy in the place of those of the message.
+func (t *Template) ExecuteTracked(lookup Lookup, links Links) ([][]byte, error) {
 	if !t.dyn {
 		return [][]byte{t.raw}, nil
 	}
-	texts, size, err := t.expandLeaves(lookup)
+	texts, size, err := t.expandLeaves(lookup, &links)
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +80,11 @@ func resolve(spans []span, buf []byte) [][]byte {
 
 // expandLeaves replaces the placeholders of the text parts: their headers,
 // which are written first, depend on the result.
-func (t *Template) expandLeaves(lookup Lookup) ([]leafText, int, error) {
+func (t *Template) expandLeaves(lookup Lookup, links *Links) ([]leafText, int, error) {
 	texts := make([]leafText, len(t.leaves))
 	total := 0
 	for i, l := range t.leaves {
-		out, changed := expandSegments(make([]byte, 0, l.size+l.size/8+64), l.segs, lookup, appendValue)
+		out, changed := l.expand(make([]byte, 0, l.size+l.size/8+64), lookup, links)
 		if total += len(out); total > MaxOutput {
 			return nil, 0, ErrTooLarge
 		}
@@ -98,10 +104,13 @@ func appendValue(dst []byte, _ segment, v string) []byte {
 	return append(dst, strings.ToValidUTF8(v, "\ufffd")...)
 }
 
-// choose picks the encoding. Text in which a line could be taken for a
+// choose picks the encoding. Text sent without one stays so. Text in which a line could be taken for a
 // delimiter of the multipart around it becomes base64, which has no "-".
 func (l *textLeaf) choose(text string) leafText {
 	r := leafText{text: text, enc: pickText(text), changed: true, ascii: isASCII(text)}
+	if l.eightBit && !r.ascii && linesFit(text) && strings.IndexByte(text, 0) < 0 {
+		r.enc = enc8bit
+	}
 	for _, b := range l.boundaries {
 		if strings.Contains(text, b) {
 			r.enc = encBase64
@@ -129,6 +138,9 @@ func (t *Template) apply(buf []byte, e *edit, texts []leafText, lookup Lookup) (
 		}
 		return buf, false
 	case editCTE:
+		if leaf.node.Encoding == text.enc.String() {
+			return buf, false
+		}
 		return appendCTE(buf, text.enc), true
 	case editAdd:
 		if leaf.addMIME && (relabel || text.enc != enc7bit) {
@@ -142,7 +154,7 @@ func (t *Template) apply(buf []byte, e *edit, texts []leafText, lookup Lookup) (
 		}
 	case editBody:
 		buf = appendText(buf, text.text, text.enc)
-		if e.end == len(t.raw) && buf[len(buf)-1] != '\n' {
+		if e.end == len(t.raw) && text.text != "" && buf[len(buf)-1] != '\n' {
 			buf = append(buf, "\r\n"...)
 		}
 	}

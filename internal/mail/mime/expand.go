@@ -45,6 +45,9 @@ type segment struct {
 	text   string
 	name   string
 	quoted bool // inside a quoted string of an address field
+	link   *link
+	pixel  bool // where the pixel goes; text is empty
+	added  bool // the message has not got it
 }
 
 // placeholders cuts s at its placeholders; nil if there is none.

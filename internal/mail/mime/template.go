@@ -10,13 +10,15 @@ import (
 const MaxOutput = 64 << 20
 
 // Template is a stored message with placeholders in header values or in
-// text/* parts. It keeps the message it was compiled from and may be executed
-// by several goroutines at once.
+// text/* parts, and with what tracking adds to these. It keeps the message it was
+// compiled from and may be executed by several goroutines at once.
 type Template struct {
-	raw    []byte
-	edits  []edit // in the order of their offsets
-	leaves []*textLeaf
-	dyn    bool
+	raw     []byte
+	fields  Fields
+	edits   []edit // in the order of their offsets
+	leaves  []*textLeaf
+	dyn     bool
+	leaving bool // a text has %unsubscribe_url%
 }
 
 // editKind tells what stands in the place of some octets of the message.
@@ -46,14 +48,15 @@ type textField struct {
 	segs    []segment
 }
 
-// textLeaf is a text part with placeholders.
+// textLeaf is a text part in which something changes.
 type textLeaf struct {
 	node       *Node
 	segs       []segment
-	size       int      // octets of the text
+	size       int      // octets of the text, about
 	boundaries []string // delimiters of the multiparts around it
 	keepASCII  bool     // the charset label is right for ASCII text
 	keepUTF8   bool     // and for UTF-8
+	eightBit   bool     // it is sent as UTF-8 without an encoding
 	newType    []byte   // the Content-Type field with charset utf-8
 	addMIME    bool     // the message has no MIME-Version
 }
@@ -63,7 +66,10 @@ type textLeaf struct {
 // parts, decoded. Other parts and nested messages are left alone, and so is a
 // text part whose charset or encoding is unknown. raw should have CRLF line
 // ends and must not change afterwards. The errors are those of Parse.
-func CompileTemplate(raw []byte) (*Template, error) {
+func CompileTemplate(raw []byte) (*Template, error) { return CompileTracked(raw, Additions{}) }
+
+// CompileTracked is CompileTemplate for a message whose copies get additions.
+func CompileTracked(raw []byte, add Additions) (*Template, error) {
 	limits := Limits{}.orDefault()
 	if len(raw) > limits.MaxBytes {
 		return nil, ErrTooLarge
@@ -73,9 +79,10 @@ func CompileTemplate(raw []byte) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Template{raw: raw}
-	t.compileHeader(root)
-	t.compileParts(root, root, nil)
+	t := &Template{raw: raw, fields: root.fields}
+	c := compiler{Template: t, add: add, links: maxLinks}
+	c.compileHeader(root)
+	c.compileParts(root, root, nil, false)
 	t.dyn = len(t.edits) > 0
 	return t, nil
 }
@@ -83,39 +90,59 @@ func CompileTemplate(raw []byte) (*Template, error) {
 // HasPlaceholders reports whether executing can change anything.
 func (t *Template) HasPlaceholders() bool { return t.dyn }
 
-// compileHeader adds the fields of the message's header, with those of the
-// root when it is a text part itself, as they mix.
-func (t *Template) compileHeader(root *Node) {
-	leaf := -1
-	if len(root.Children) == 0 {
-		if l := newLeaf(t.raw, root, nil); l != nil {
-			_, ok := root.fields.Find("MIME-Version")
-			l.addMIME = !ok
-			leaf = len(t.leaves)
-			t.leaves = append(t.leaves, l)
-		}
-	}
-	t.addFields(root, leaf, true)
+// HasField reports whether the message's header has a field of this name.
+func (t *Template) HasField(name string) bool {
+	_, ok := t.fields.Find(name)
+	return ok
 }
 
-func (t *Template) compileParts(root, n *Node, boundaries []string) {
+// HasUnsubscribeURL reports whether %unsubscribe_url% stands in the text of the
+// message.
+func (t *Template) HasUnsubscribeURL() bool { return t.leaving }
+
+// compiler makes a Template.
+type compiler struct {
+	*Template
+	add        Additions
+	links      int  // that may still be rewritten
+	html, text bool // a part of that kind has what is added once
+}
+
+// compileHeader adds the fields of the message's header, with those of the
+// root when it is a text part itself, as they mix.
+func (c *compiler) compileHeader(root *Node) {
+	leaf := -1
+	if len(root.Children) == 0 {
+		if l := c.newLeaf(root, nil, c.tracks(root)); l != nil {
+			l.addMIME = !c.HasField("MIME-Version")
+			leaf = len(c.leaves)
+			c.leaves = append(c.leaves, l)
+		}
+	}
+	c.addFields(root, leaf, true)
+}
+
+// compileParts goes through the parts of n. What is signed gets no additions
+// (RFC 1847), and values only where the author asks for them.
+func (c *compiler) compileParts(root, n *Node, boundaries []string, signed bool) {
 	if n.boundary != "" {
 		boundaries = append(boundaries[:len(boundaries):len(boundaries)], "--"+n.boundary)
 	}
-	for _, c := range n.Children {
-		t.compileParts(root, c, boundaries)
+	signed = signed || n.ContentType == "multipart/signed"
+	for _, child := range n.Children {
+		c.compileParts(root, child, boundaries, signed)
 	}
 	if n == root || len(n.Children) > 0 {
 		return
 	}
-	if l := newLeaf(t.raw, n, boundaries); l != nil {
-		t.leaves = append(t.leaves, l)
-		t.addFields(n, len(t.leaves)-1, false)
+	if l := c.newLeaf(n, boundaries, !signed && c.tracks(n)); l != nil {
+		c.leaves = append(c.leaves, l)
+		c.addFields(n, len(c.leaves)-1, false)
 	}
 }
 
 // addFields adds the edits of one header and, if leaf >= 0, of its body.
-func (t *Template) addFields(n *Node, leaf int, top bool) {
+func (c *compiler) addFields(n *Node, leaf int, top bool) {
 	seen := [2]bool{}
 	for _, f := range n.fields {
 		e := edit{start: f.Start, end: f.End, leaf: leaf}
@@ -134,16 +161,13 @@ func (t *Template) addFields(n *Node, leaf int, top bool) {
 		default:
 			continue
 		}
-		t.edits = append(t.edits, e)
+		c.edits = append(c.edits, e)
 	}
 	if leaf < 0 {
 		return
 	}
-	at := n.Start
-	if len(n.fields) > 0 {
-		at = headerEnd(n.fields)
-	}
-	t.edits = append(t.edits, edit{kind: editAdd, start: at, end: at, leaf: leaf},
+	at := n.headerEnd()
+	c.edits = append(c.edits, edit{kind: editAdd, start: at, end: at, leaf: leaf},
 		edit{kind: editBody, start: n.Body, end: n.End, leaf: leaf})
 }
 
@@ -204,31 +228,39 @@ func markQuoted(segs []segment) {
 	}
 }
 
-// newLeaf gives nil for a part that is to stay as it is.
-func newLeaf(raw []byte, n *Node, boundaries []string) *textLeaf {
+// newLeaf gives nil for a part that is to stay as it is. additions: it may get
+// some.
+func (c *compiler) newLeaf(n *Node, boundaries []string, additions bool) *textLeaf {
 	if !strings.HasPrefix(n.ContentType, "text/") {
 		return nil
 	}
-	body := raw[n.Body:n.End]
-	if n.Encoding != "base64" && strings.IndexByte(view(body), '%') < 0 && n.Encoding != "quoted-printable" {
+	body := c.raw[n.Body:n.End]
+	encoded := n.Encoding == "base64" || n.Encoding == "quoted-printable"
+	if !additions && !encoded && strings.IndexByte(view(body), '%') < 0 {
 		return nil // cheap and the common case; character sets of mail keep '%'
 	}
 	data, clean := decodeBody(body, n.Encoding)
-	if !clean && n.Encoding != "base64" && n.Encoding != "quoted-printable" {
+	if !clean && !encoded {
 		return nil
 	}
 	text, known := encword.ToUTF8(n.Charset, data)
 	if !known {
 		return nil
 	}
-	segs := placeholders(text)
+	c.leaving = c.leaving || n.isText() && strings.Contains(text, unsubscribeURL)
+	segs := c.segments(n, text, additions)
 	if segs == nil {
 		return nil
 	}
-	return &textLeaf{
+	l := &textLeaf{
 		node: n, segs: segs, size: len(text), boundaries: boundaries,
 		keepASCII: encword.IsASCIISuperset(n.Charset), keepUTF8: encword.IsUTF8Charset(n.Charset), newType: utf8Type(n),
 	}
+	l.eightBit = l.keepUTF8 && !encoded && EightBit(body)
+	for i := range segs {
+		l.size += segs[i].room()
+	}
+	return l
 }
 
 // utf8Type writes the Content-Type field of a part with charset utf-8 and its

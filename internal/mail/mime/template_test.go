@@ -195,6 +195,7 @@ func FuzzTemplate(f *testing.F) {
 	f.Add(raw, "Alice")
 	f.Add([]byte("S: %recipient.x%\r\n\r\n%recipient.x%"), "a\r\nb: c\r\n\r\n\u00e4")
 	f.Add([]byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-16\r\n\r\n%recipient.x%\r\n--b--"), "--b--\n")
+	f.Add([]byte("Content-Type: text/plain\r\n\r\n%recipient%"), "")
 	f.Add([]byte("To: =?utf-8?q?=22%recipient.x%?= <%recipient.x%>\r\nContent-Transfer-Encoding: base64\r\n\r\nJXJl"), "\", <x@y>")
 	f.Fuzz(func(t *testing.T, raw []byte, value string) {
 		raw = NormalizeCRLF(raw)

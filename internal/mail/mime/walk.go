@@ -192,6 +192,14 @@ func getBoundary(params []param) string {
 	return b
 }
 
+// headerEnd is the offset behind the last field of the part.
+func (n *Node) headerEnd() int {
+	if len(n.fields) == 0 {
+		return n.Start
+	}
+	return headerEnd(n.fields)
+}
+
 // isText reports whether the part is text to be shown as the message.
 func (n *Node) isText() bool {
 	switch n.ContentType {
