@@ -29,6 +29,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/base/disk"
 	"postroad/internal/base/dnsx"
+	"postroad/internal/base/geo"
 	"postroad/internal/base/ids"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
@@ -46,6 +47,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/track"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/report"
@@ -110,6 +112,8 @@ type App struct {
 	lists    *list.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
+	track    *track.Service
+	places   *geo.DB      // nil: no file
 	spam     *spam.Filter // nil: none
 
 	signing  signing
@@ -235,10 +239,14 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
+	arrivals := track.NewArrivals()
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks, arrivals); err != nil {
 		return err
 	}
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
+		return err
+	}
+	if err := a.makeTracking(ctx, master, arrivals); err != nil {
 		return err
 	}
 	if a.lists, err = list.New(ctx, list.Config{DB: a.db, IDs: source, Logger: a.log, Events: a.events, Messages: a.messages, Domains: a.domains,
@@ -366,6 +374,11 @@ func (a *App) close() {
 	}
 	for _, m := range a.mail {
 		m.ln.Close()
+	}
+	if a.track != nil {
+		if err := a.track.Close(); err != nil {
+			a.log.Error("closing the spool of opens and clicks", "error", err)
+		}
 	}
 	if a.db != nil {
 		if err := a.db.Close(); err != nil {
