@@ -39,15 +39,21 @@ func (a *Arrivals) Event(tx *db.Tx, e *event.Event) error {
 
 // Bounds of what scanners do and people do not.
 const (
-	burst    = 3               // different links of a message
-	burstIn  = time.Second     // within which they are followed
-	headFor  = 2 * time.Second // how long after a HEAD a GET of the same client belongs to it
-	keptHits = 16              // of a recipient and message
+	burst     = 3               // different links of a message
+	burstIn   = time.Second     // within which they are followed
+	headFor   = 2 * time.Second // how long after a HEAD a GET of the same client belongs to it
+	keptSteps = 8               // of a recipient and message
 )
 
 // habits remember what was followed lately, to tell a machine by what it does:
 // most link scanners call themselves a browser.
-type habits struct{ m *recent.Map[key, []step] }
+type habits struct{ m *recent.Map[key, habit] }
+
+// habit is what a recipient did with a message.
+type habit struct {
+	steps    []step    // the latest
+	from, to time.Time // of the latest burst
+}
 
 type step struct {
 	at   time.Time
@@ -56,40 +62,57 @@ type step struct {
 	ip   netip.Addr
 }
 
-func newHabits() *habits { return &habits{recent.New[key, []step](4 << 10)} }
+func newHabits() *habits { return &habits{recent.New[key, habit](4 << 10)} }
 
 // see takes note of a hit. Seeing one again changes nothing.
 func (b *habits) see(h *hit, t linktoken.Token) {
-	if t.Kind != linktoken.Click && h.flags&flagHead == 0 {
+	head := h.flags&flagHead != 0
+	if t.Kind != linktoken.Click && !head {
 		return
 	}
 	k := keyOf(t.Message, t.Recipient)
-	list, _ := b.m.Get(k)
-	s := step{h.at, h.flags&flagHead != 0, event.Hash(t.URL), h.ip}
-	if slices.Contains(list, s) {
+	hb, _ := b.m.Get(k)
+	s := step{h.at, head, event.Hash(t.URL), h.ip}
+	if n := len(hb.steps); slices.Contains(hb.steps, s) || n > 0 && h.at.Before(hb.steps[n-1].at.Add(-burstIn)) {
 		return
 	}
-	if len(list) >= keptHits {
-		list = list[1:]
+	hb.steps = append(slices.Clone(hb.steps[max(0, len(hb.steps)-keptSteps+1):]), s)
+	if from, ok := burstBefore(hb.steps, h.at); ok && !head {
+		if hb.to.Before(from) { // another one
+			hb.from = from
+		}
+		hb.to = h.at
 	}
-	b.m.Put(k, append(slices.Clip(list), s))
+	b.m.Put(k, hb)
+}
+
+// burstBefore returns when a burst began that is under way at a time.
+func burstBefore(list []step, at time.Time) (from time.Time, ok bool) {
+	links := map[int64]bool{}
+	for _, s := range list {
+		if since := at.Sub(s.at); s.head || since < 0 || since >= burstIn {
+			continue
+		}
+		if len(links) == 0 {
+			from = s.at
+		}
+		links[s.link] = true
+	}
+	return from, len(links) >= burst
 }
 
 // scans reports whether a hit looks like a scanner's: it was asked for with HEAD
 // just before, or belongs to a burst.
 func (b *habits) scans(h *hit, t linktoken.Token) bool {
-	list, _ := b.m.Get(keyOf(t.Message, t.Recipient))
-	link := event.Hash(t.URL)
-	links := map[int64]bool{}
-	for _, s := range list {
-		if s.head && s.link == link && s.ip == h.ip && !s.at.After(h.at) && h.at.Sub(s.at) <= headFor {
-			return true
-		}
-		if !s.head && t.Kind == linktoken.Click && s.at.Sub(h.at).Abs() <= burstIn {
-			links[s.link] = true
-		}
+	hb, _ := b.m.Get(keyOf(t.Message, t.Recipient))
+	if t.Kind == linktoken.Click && !h.at.Before(hb.from) && !h.at.After(hb.to) {
+		return true
 	}
-	return len(links) >= burst
+	link := event.Hash(t.URL)
+	return slices.ContainsFunc(hb.steps, func(s step) bool {
+		since := h.at.Sub(s.at)
+		return s.head && s.link == link && s.ip == h.ip && since >= 0 && since <= headFor
+	})
 }
 
 // bot says what kind of machine a hit is of, if any, given what its User-Agent

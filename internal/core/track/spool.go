@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"postroad/internal/base/disk"
 )
@@ -154,12 +155,16 @@ func wake(c chan struct{}) {
 	}
 }
 
-// syncing makes files durable. While one sync is under way the hits of the next
-// gather.
+// syncAfter is how long hits gather before they are made durable: what a power
+// failure may cost, with the time the disk takes.
+const syncAfter = 5 * time.Millisecond
+
+// syncing makes files durable.
 func (s *spool) syncing() {
 	defer close(s.ended)
 	var known *os.File // its directory entry is durable
 	for range s.dirty {
+		time.Sleep(syncAfter)
 		s.mu.Lock()
 		f, retired := s.f, s.retired
 		s.retired = nil
