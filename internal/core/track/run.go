@@ -16,7 +16,7 @@ const (
 	// does at once is seen at once. Real time: it only decides what shares a
 	// transaction.
 	gatherFor = 300 * time.Millisecond
-	batchSize = 1000
+	batchSize = 500
 	// retryAfter is the pause after a batch failed; it doubles up to retryMost.
 	retryAfter = time.Second
 	retryMost  = 30 * time.Second
@@ -102,6 +102,9 @@ func (s *Service) wait(ctx context.Context, d time.Duration) bool {
 
 // skip leaves out the next hit.
 func (s *Service) skip(ctx context.Context) {
+	if s.unsure && s.locate(ctx) != nil {
+		return
+	}
 	hits, end, err := s.spool.read(s.at, 1)
 	if err == nil {
 		err = s.store(ctx, nil, end)
@@ -115,6 +118,11 @@ func (s *Service) skip(ctx context.Context) {
 
 // batch makes events of up to limit hits and returns how many hits there were.
 func (s *Service) batch(ctx context.Context, limit int) (int, error) {
+	if s.unsure {
+		if err := s.locate(ctx); err != nil {
+			return 0, err
+		}
+	}
 	hits, end, err := s.spool.read(s.at, limit)
 	if err != nil {
 		return 0, err
@@ -168,12 +176,13 @@ func (s *Service) store(ctx context.Context, events []*event.Event, end position
 				return err
 			}
 		}
-		return updatePosition(tx, s.Node, end)
+		return movePosition(tx, s.Node, s.stored, end)
 	})
 	if err != nil {
+		s.unsure = true // it may have taken effect all the same
 		return err
 	}
-	s.at = end
+	s.at, s.stored = end, end
 	for _, e := range events {
 		s.Stats.count(e)
 	}
@@ -201,7 +210,7 @@ func (s *Service) event(ctx context.Context, h *hit, t linktoken.Token) (*event.
 	doc.ClientInfo.Bot = string(s.bot(h, t, client.Bot, accepted))
 	place := s.Places.Lookup(h.ip)
 	doc.Geolocation = &event.Geolocation{Country: place.Country, Region: place.Region, City: place.City}
-	if kind == event.Clicked {
+	if kind == event.Clicked && doc.ClientInfo.Bot == "" {
 		e.TimeZone = place.TimeZone
 	}
 	return e, nil
@@ -217,7 +226,16 @@ func (s *Service) about(ctx context.Context, t linktoken.Token) (e *event.Event,
 	m, err := s.Messages.ByID(ctx, t.Message)
 	switch {
 	case err == nil:
-		e, accepted = m.EventFor(event.Opened, t.Recipient, ""), m.CreatedAt
+		accepted = m.CreatedAt
+		if m.Meta.Batch && m.Meta.List == nil && m.Meta.Vars == nil { // too large to keep: events have them in place
+			e, err = s.fromEvents(ctx, t)
+		}
+		if err == nil && e == nil {
+			e = m.EventFor(event.Opened, t.Recipient, "")
+		}
+		if err != nil {
+			return nil, accepted, err
+		}
 	case !errs.Is(err, errs.NotFound):
 		return nil, accepted, err
 	default:

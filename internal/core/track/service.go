@@ -48,7 +48,11 @@ type Service struct {
 	spool  *spool
 	habits *habits
 	gone   *recent.Map[key, *event.Event] // of messages whose retention is over; nil: nothing is known
-	at     position                       // how far the spool was read; of the goroutine of Run
+
+	// Of the goroutine of Run.
+	at     position // how far the spool was read
+	stored position // what the database says of it
+	unsure bool     // whether stored is right
 
 	Stats Stats
 }
@@ -97,10 +101,10 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 		c.Arrivals = NewArrivals()
 	}
 	s := &Service{Config: c, clock: c.DB.Clock(), habits: newHabits(), gone: recent.New[key, *event.Event](1024)}
-	err := c.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		s.at, err = selectPosition(tx, c.Node)
-		return err
-	})
+	err := c.DB.Write(ctx, func(tx *db.Tx) error { return insertPosition(tx, c.Node) })
+	if err == nil {
+		err = s.locate(ctx)
+	}
 	if err == nil {
 		s.spool, err = openSpool(c.Dir, s.at, c.Limit, c.Logger)
 	}
@@ -108,6 +112,16 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 		return nil, fmt.Errorf("tracking: %w", err)
 	}
 	return s, nil
+}
+
+// locate asks the database how far the spool was read.
+func (s *Service) locate(ctx context.Context) error {
+	return s.DB.Read(ctx, func(tx *db.Tx) (err error) {
+		if s.stored, err = selectPosition(tx, s.Node); err == nil {
+			s.at, s.unsure = s.stored, false
+		}
+		return err
+	})
 }
 
 // Close closes the spool. Requests that come later are answered and not counted.

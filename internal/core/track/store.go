@@ -12,19 +12,28 @@ import (
 // unique. Mailgun: opens and clicks are counted once in rolling seven days.
 const week = 7 * 24 * time.Hour
 
+// errMoved: what was about to be recorded has been.
+var errMoved = errors.New("the spool has been read further")
+
+func insertPosition(tx *db.Tx, node string) error {
+	_, err := tx.Exec("INSERT INTO track_spool (node, file, pos) VALUES (?, 0, 0) ON CONFLICT (node) DO NOTHING", node)
+	return err
+}
+
 func selectPosition(tx *db.Tx, node string) (p position, err error) {
 	var file int64
 	err = tx.QueryRow("SELECT file, pos FROM track_spool WHERE node = ?", node).Scan(&file, &p.pos)
-	if errors.Is(err, db.ErrNoRows) {
-		return position{}, nil
-	}
 	p.file = uint64(file)
 	return p, err
 }
 
-func updatePosition(tx *db.Tx, node string, p position) error {
-	_, err := tx.Exec(`INSERT INTO track_spool (node, file, pos) VALUES (?, ?, ?)
-		ON CONFLICT (node) DO UPDATE SET file = excluded.file, pos = excluded.pos`, node, int64(p.file), p.pos)
+// movePosition moves the position on, unless it is not the one it is taken to
+// be: then a transaction took effect that was reported as failed.
+func movePosition(tx *db.Tx, node string, from, to position) error {
+	n, err := tx.Exec("UPDATE track_spool SET file = ?, pos = ? WHERE node = ? AND file = ? AND pos = ?", int64(to.file), to.pos, node, int64(from.file), from.pos)
+	if err == nil && n == 0 {
+		return errMoved
+	}
 	return err
 }
 

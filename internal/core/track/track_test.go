@@ -379,6 +379,29 @@ func TestKilled(t *testing.T) {
 	})
 }
 
+// TestUncertainCommit: a transaction that was reported as failed and took effect
+// is not repeated.
+func TestUncertainCommit(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		m := w.send(t, ann)
+		w.clock.Advance(time.Minute)
+		for range 4 {
+			w.get("GET", w.pixel(m, ann))
+		}
+		before := w.at
+		if n, err := w.batch(t.Context(), 3); n != 3 || err != nil {
+			t.Fatal(n, err)
+		}
+		w.at, w.stored = before, before // as if it had failed
+		if _, err := w.batch(t.Context(), 3); !errors.Is(err, errMoved) {
+			t.Fatalf("%v", err)
+		}
+		if got := w.recorded(t); len(got) != 4 {
+			t.Errorf("%d events", len(got))
+		}
+	})
+}
+
 // TestPoison: a hit that cannot be recorded holds the others up for a while only.
 func TestPoison(t *testing.T) {
 	w := newWorld(t, sqlite(t))
