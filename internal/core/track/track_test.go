@@ -15,6 +15,7 @@ import (
 
 	"postroad/internal/base/db"
 	"postroad/internal/core/event"
+	"postroad/internal/core/message"
 	"postroad/internal/mail/linktoken"
 )
 
@@ -323,6 +324,30 @@ func TestGone(t *testing.T) {
 		w.get("GET", w.pixel(m, ann))
 		if got := w.recorded(t); len(got) != 0 || w.Stats.Dropped.Load() != 2 {
 			t.Errorf("deleted domain: %d events, %d dropped", len(got), w.Stats.Dropped.Load())
+		}
+	})
+}
+
+// TestBatch: of a batch whose variables are too large to keep, events have those
+// of their recipient.
+func TestBatch(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		sub := &message.Submission{Domain: w.dom, MIME: []byte("Subject: x\r\n\r\nhello\r\n"), MessageID: "b@ex.com", Meta: message.Meta{Method: "http", Batch: true,
+			From: "a@ex.com", Subject: "x", Variables: []byte(`{"n":"%recipient.n%"}`)}}
+		for i := range 3 {
+			to := fmt.Sprintf("r%d@rcpt.example", i)
+			sub.Recipients = append(sub.Recipients, message.Recipient{Address: to, Header: to, Vars: []byte(fmt.Sprintf(`{"n":%d}`, i))})
+		}
+		m, _, err := w.Messages.Submit(t.Context(), sub)
+		check(t, err)
+		w.clock.Advance(time.Minute)
+		for i := range 3 {
+			w.get("GET", w.pixel(m, fmt.Sprintf("r%d@rcpt.example", i)))
+		}
+		for i, e := range w.recorded(t) {
+			if want := fmt.Sprintf(`{"n":"%d"}`, i); string(e.Doc.UserVariables) != want {
+				t.Errorf("recipient %d: %s", i, e.JSON())
+			}
 		}
 	})
 }
