@@ -29,6 +29,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/base/disk"
 	"postroad/internal/base/dnsx"
+	"postroad/internal/base/geo"
 	"postroad/internal/base/ids"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
@@ -48,6 +49,7 @@ import (
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
+	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
@@ -117,6 +119,8 @@ type App struct {
 	lists    *list.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
+	track    *track.Service
+	places   *geo.DB      // nil: no file
 	spam     *spam.Filter // nil: none
 
 	signing  signing
@@ -244,24 +248,27 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.webhooks); err != nil {
+	arrivals := track.NewArrivals()
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.webhooks, arrivals); err != nil {
 		return err
 	}
 	links, err := linktoken.NewKey(master)
 	if err != nil {
 		return err
 	}
-	if err := a.makeQueue(ctx, source, report.NewSecret(master), links); err != nil {
+	returns := report.NewSecret(master)
+	if err := a.makeQueue(ctx, source, returns, links); err != nil {
 		return err
 	}
-	if err := a.makeOptOut(master); err != nil {
+	if err := a.makeTracking(ctx, links, arrivals); err != nil {
 		return err
 	}
+	a.makeOptOut(links, returns)
 	if a.lists, err = list.New(ctx, list.Config{DB: a.db, IDs: source, Logger: a.log, Events: a.events, Messages: a.messages, Domains: a.domains,
 		Owned: a.ownDomain, BaseURL: a.apiBase(), Secret: master}); err != nil {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
-	a.inbound = a.makeInbound(report.NewSecret(master))
+	a.inbound = a.makeInbound(returns)
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}
@@ -382,6 +389,11 @@ func (a *App) close() {
 	}
 	for _, m := range a.mail {
 		m.ln.Close()
+	}
+	if a.track != nil {
+		if err := a.track.Close(); err != nil {
+			a.log.Error("closing the spool of opens and clicks", "error", err)
+		}
 	}
 	if a.db != nil {
 		if err := a.db.Close(); err != nil {

@@ -22,7 +22,8 @@ import (
 // directory: SQLite gives a snapshot to a second process, segments and the
 // journal are only appended to. The order makes it whole. First the store is
 // asked to delete nothing. Then the journal is copied: what it holds is in the
-// snapshot that follows, or is applied by the start after a restore. Then the
+// snapshot that follows, or is applied by the start after a restore; and so is the
+// spool of opens and clicks, of which the snapshot says how far it was read. Then the
 // database, and last the segments: they are at least as long as what the
 // database and the journal name. So a backup holds everything acknowledged
 // before it was begun.
@@ -169,7 +170,7 @@ func (b *backup) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context) error{b.journal, b.database, b.segments, b.others, b.settings} {
+	for _, part := range []func(context.Context) error{b.journal, b.spool, b.database, b.segments, b.others, b.settings} {
 		if err := part(ctx); err != nil {
 			return err
 		}
@@ -196,8 +197,13 @@ func treeSize(dir string) (n int64, err error) {
 
 // journal copies what may not be in the database yet. A file that goes away
 // meanwhile was applied before the snapshot is taken.
-func (b *backup) journal(ctx context.Context) error {
-	entries, err := os.ReadDir(filepath.Join(b.data, journalName)) // in the order of their names
+func (b *backup) journal(ctx context.Context) error { return b.directory(ctx, journalName) }
+
+// spool copies the opens and clicks that may be no events yet.
+func (b *backup) spool(ctx context.Context) error { return b.directory(ctx, trackName) }
+
+func (b *backup) directory(ctx context.Context, dir string) error {
+	entries, err := os.ReadDir(filepath.Join(b.data, dir)) // in the order of their names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -205,7 +211,7 @@ func (b *backup) journal(ctx context.Context) error {
 		if !e.Type().IsRegular() {
 			continue
 		}
-		_, err := b.c.copy(ctx, filepath.Join(b.data, journalName, e.Name()), dataPart+"/"+journalName+"/"+e.Name(), -1)
+		_, err := b.c.copy(ctx, filepath.Join(b.data, dir, e.Name()), dataPart+"/"+dir+"/"+e.Name(), -1)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -272,7 +278,7 @@ func (b *backup) others(ctx context.Context) error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if name == blobsName || name == journalName || strings.HasPrefix(name, databaseName) {
+		if name == blobsName || name == journalName || name == trackName || strings.HasPrefix(name, databaseName) {
 			continue
 		}
 		if err := b.other(ctx, name); err != nil {

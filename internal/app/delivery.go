@@ -11,6 +11,7 @@ import (
 	"postroad/internal/base/netx"
 	"postroad/internal/config"
 	"postroad/internal/core/deliver"
+	"postroad/internal/core/domain"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
@@ -53,6 +54,8 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source, returns report.
 	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
 		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(), Hostname: a.cfg.Hostname,
 		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(), Returns: returns, LinkKey: links, URLs: true,
+		TrackBase:          func(d *domain.Domain) string { return a.hosts.Base(d) },
+		UnsubscribeAddress: func(m *message.Message, recipient string) string { return a.optout.Address(m, recipient) },
 		Divert: func(ctx context.Context, sub *message.Submission) ([]*message.Submission, error) {
 			return a.lists.Divert(ctx, sub)
 		},

@@ -62,6 +62,7 @@ func (a *App) registerMetrics() {
 	gauge("postroad_certificate_not_after_seconds", "When the certificate of the host name expires, in seconds since 1970", a.certExpiry)
 	a.countSpam(count)
 	a.countInbound(count)
+	s.countTrack(a.track)
 	a.registry.MustRegister(s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 

@@ -218,7 +218,7 @@ func TestScenarioListPost(t *testing.T) {
 	id := s.Send("example.com", []string{"to", "Devs@example.com, carl@example.net", "bcc", "dora@example.net", "subject", "For %recipient_fname%", "reply-to", "x",
 		"text", "%recipient_name%|%recipient_lname%|%recipient.age%|%recipient_email%|%recipient%|%mailing_list_unsubscribe_url%|%unsubscribe_email%.", "v:who", "%recipient_email%"})
 	got := map[string]apptest.Message{}
-	for _, m := range sink.Await(t, 3) {
+	for _, m := range sink.Await(t, 4) {
 		for _, to := range m.To {
 			got[to] = m
 		}

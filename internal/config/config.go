@@ -83,6 +83,8 @@ type Config struct {
 	MaxRoutes     int `name:"max_routes" arg:"N" default:"0" min:"0" doc:"Routes an account may have; 0 for any number."`
 	SandboxRoutes int `name:"sandbox_routes" arg:"N" default:"0" min:"0" doc:"Routes that are run for a message to a sandbox domain; 0 for all that match."`
 
+	GeoIPFile string `name:"geoip_file" arg:"FILE" doc:"File in MMDB format that tells where opens and clicks come from (MaxMind's and DB-IP's country or city files); read again when it changes. Without one places are Unknown."`
+
 	Retention       time.Duration `name:"retention" arg:"DURATION" default:"72h" min:"0" doc:"How long message bodies are kept after acceptance; never less than delivery needs."`
 	ShutdownTimeout time.Duration `name:"shutdown_timeout" arg:"DURATION" default:"30s" min:"0" doc:"How long a stop waits for work in progress."`
 

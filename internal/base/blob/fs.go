@@ -109,7 +109,7 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f osFile) SyncData() error { return syncData(f.File) }
+func (f osFile) SyncData() error { return disk.SyncData(f.File) }
 
 // typed gives a full disk or quota its own error kind.
 func typed(doing string, err error) error {

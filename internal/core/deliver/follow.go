@@ -9,17 +9,16 @@ import (
 )
 
 // follow makes the event of a recipient's simulated reaction, in the shape the
-// real one has. Mailgun: opened, clicked and unsubscribed carry the message id
-// only; complained the headers.
+// real one has. Mailgun: complained events carry the headers of the message.
 func follow(msg *message.Message, d *queue.Delivery, t event.Type) *event.Event {
 	e := msg.EventFor(t, d.Recipient, d.Vars)
-	doc := &e.Doc
-	doc.Envelope, doc.Storage, doc.Batch = nil, nil, nil
 	if t == event.Complained {
+		doc := &e.Doc
+		doc.Envelope, doc.Storage, doc.Batch = nil, nil, nil
 		return e
 	}
-	doc.Flags = nil
-	doc.Message = &event.Message{Headers: event.Headers{MessageID: msg.MessageID}, Attachments: []event.Attachment{}}
+	e = e.Reaction(t)
+	doc := &e.Doc
 	doc.IP = "127.0.0.1"
 	doc.Geolocation = &event.Geolocation{Country: "Unknown", Region: "Unknown", City: "Unknown"}
 	doc.ClientInfo = &event.ClientInfo{ClientType: "browser", ClientOS: "Linux", DeviceType: "desktop", ClientName: "Simulated",

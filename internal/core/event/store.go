@@ -163,22 +163,36 @@ func (s *Service) OfMessage(ctx context.Context, messageID int64, limit int) ([]
 // Recipient returns a recipient's address as the events of a message have it, ""
 // if they have no such recipient.
 func (s *Service) Recipient(ctx context.Context, messageID int64, address string) (string, error) {
-	e, err := s.OfRecipient(ctx, messageID, address)
-	if e == nil {
+	e, err := s.first(ctx, messageID, "AND recipient = ?", Hash(address))
+	if err != nil || e == nil {
 		return "", err
 	}
 	return e.Doc.Recipient, nil
 }
 
-// OfRecipient returns an event about a recipient of a message, nil if there is
-// none: what is known of a message whose retention is over.
-func (s *Service) OfRecipient(ctx context.Context, messageID int64, address string) (*Event, error) {
+// About returns an event of a message and recipient, which outlives the message;
+// nil if there is none. Where all recipients got the same it may be another's,
+// with this recipient in it. The event has no account.
+func (s *Service) About(ctx context.Context, messageID int64, address string) (*Event, error) {
+	e, err := s.first(ctx, messageID, "")
+	if err != nil || e == nil || e.Doc.Recipient == address {
+		return e, err
+	}
+	if d := &e.Doc; d.Batch == nil && d.MailingList == nil {
+		d.Recipient, d.RecipientDom, d.Provider, d.Routes = address, "", "", nil
+		return e, nil
+	}
+	return s.first(ctx, messageID, "AND recipient = ?", Hash(address)) // all rows of the message are looked at
+}
+
+// first returns the first event found of a message, nil if there is none.
+func (s *Service) first(ctx context.Context, messageID int64, where string, args ...any) (*Event, error) {
 	var found []*Event
 	err := s.db.Read(ctx, func(tx *db.Tx) error {
 		list, err := partitions(tx)
 		for _, d := range list {
 			if err == nil && d >= DayOf(messageID) && len(found) == 0 {
-				err = s.scan(tx, &found, "SELECT id, domain_id, message, doc, NULL FROM "+d.table()+" WHERE message = ? AND recipient = ? LIMIT 1", messageID, Hash(address))
+				err = s.scan(tx, &found, "SELECT id, domain_id, message, doc, NULL FROM "+d.table()+" WHERE message = ? "+where+" LIMIT 1", append([]any{messageID}, args...)...)
 			}
 		}
 		return err

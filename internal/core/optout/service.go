@@ -68,7 +68,7 @@ func (s *Service) about(ctx context.Context, d *domain.Domain, id int64, m *mess
 		from = m.EventFor(event.Unsubscribed, recipient, "")
 	} else {
 		var err error
-		if from, err = s.Events.OfRecipient(ctx, id, recipient); err != nil {
+		if from, err = s.Events.About(ctx, id, recipient); err != nil {
 			return nil, fmt.Errorf("events of message %d: %w", id, err)
 		}
 	}

@@ -162,9 +162,8 @@ func (rt *router) resolve(r *http.Request) target {
 		t.api = true
 		return t
 	}
-	if first == "api" {
+	if t.allow = rt.allowed(path); first == "api" || t.allow != nil {
 		t.api = true
-		t.allow = rt.allowed(path)
 		return t
 	}
 	t.unversioned(r, first)

@@ -131,6 +131,18 @@ func TestPanelPathsWithoutKey(t *testing.T) {
 	}
 }
 
+func TestWrongMethodOutsideVersions(t *testing.T) {
+	type in struct {
+		Token string `path:"token" doc:"Token"`
+	}
+	follow := func(context.Context, *in) (*op.Message, error) { return &op.Message{}, nil }
+	a := newAPI(t, Config{Fallback: http.NotFoundHandler(), Ops: []op.Op{op.New("GET", "/c/{token}", op.Events, op.Public, "Follow", follow)}})
+	w := send(a, "POST", "/c/x", "", "")
+	if got := w.Header().Get("Allow"); w.Code != 405 || got != "GET, HEAD, OPTIONS" {
+		t.Errorf("%d Allow: %q", w.Code, got)
+	}
+}
+
 func TestWrongMethodNamesTheRightOnes(t *testing.T) {
 	w := send(routingAPI(t), "PUT", "/v3/domains/example.org", "", "")
 	if got := w.Header().Get("Allow"); w.Code != 405 || got != "GET, HEAD, DELETE, OPTIONS" {

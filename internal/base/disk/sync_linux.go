@@ -1,4 +1,4 @@
-package blob
+package disk
 
 import (
 	"errors"
@@ -6,9 +6,10 @@ import (
 	"syscall"
 )
 
-// syncData uses fdatasync: it writes the file's length when that has changed,
-// but not its times, which saves a journal write.
-func syncData(f *os.File) error {
+// SyncData makes what was written to f durable. It uses fdatasync: it writes the
+// file's length when that has changed, but not its times, which saves a journal
+// write.
+func SyncData(f *os.File) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
