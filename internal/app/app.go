@@ -46,6 +46,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/timing"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/report"
@@ -98,6 +99,7 @@ type App struct {
 	domains  *domain.Service
 	events   *event.Service
 	suppress *suppress.Service
+	timing   *timing.Service
 	webhooks *webhook.Service
 	routes   *route.Service
 	peers    *peer.Service
@@ -226,6 +228,7 @@ func (a *App) makeServices(ctx context.Context) error {
 		return err
 	}
 	a.suppress = suppress.New(a.db, source, a.log)
+	a.timing = timing.New(a.db, a.log, master)
 	if a.spam, err = SpamFilter(a.cfg, a.clock, a.log); err != nil {
 		return err
 	}
@@ -235,7 +238,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.timing, a.webhooks); err != nil {
 		return err
 	}
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {

@@ -51,7 +51,7 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source, returns report.
 	a.shape.OnChange(a.queue.Changed)
 	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
 		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(), Hostname: a.cfg.Hostname,
-		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(), Returns: returns, URLs: true,
+		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(), Returns: returns, URLs: true, Timing: a.timing,
 		Divert: func(ctx context.Context, sub *message.Submission) ([]*message.Submission, error) {
 			return a.lists.Divert(ctx, sub)
 		},

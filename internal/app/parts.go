@@ -17,6 +17,7 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/timing"
 	"postroad/internal/core/webhook"
 )
 
@@ -27,6 +28,7 @@ type Parts struct {
 	Domains  *domain.Service
 	Events   *event.Service
 	Suppress *suppress.Service
+	Timing   *timing.Service
 	Webhooks *webhook.Service
 	Routes   *route.Service
 	Queue    *queue.Queue
@@ -50,7 +52,7 @@ type MailAddr struct {
 
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
-	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
+	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Timing: a.timing, Webhooks: a.webhooks, Routes: a.routes,
 		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
