@@ -51,7 +51,7 @@ func (s *Service) get(ctx context.Context, in *getIn) (*getOut, error) {
 	if !ok {
 		return nil, errs.New(errs.Invalid, "'local' parameter is not a time of day")
 	}
-	now := s.clock.Now().UTC()
+	now := s.clock.Now().UTC().Truncate(time.Second)
 	w := Wish{AccountID: account.From(ctx).AccountID, Now: now, From: now, Limit: now.Add(longest), Period: time.Duration(in.Period) * time.Hour}
 	known, err := s.known(ctx, w.AccountID, []string{a})
 	if err != nil {

@@ -23,6 +23,8 @@ type Wish struct {
 	Limit     time.Time     // not after that
 	Period    time.Duration // after From in which to find the best hour; 0 for no such wish
 	Local     string        // time of day where the recipient is, see ParseClock; "" for no such wish
+
+	zones map[string]*time.Location // looked up already
 }
 
 // What is enough to tell when a recipient engages.
@@ -38,7 +40,7 @@ func (w *Wish) choose(p *profile, c Clock, spread float64) Choice {
 	if w.Local == "" {
 		return w.optimize(p, spread)
 	}
-	loc := zone(p.zone)
+	loc := w.zone(p.zone)
 	if loc == nil {
 		const why = "no click with a known place"
 		if w.Period == 0 {
@@ -53,6 +55,19 @@ func (w *Wish) choose(p *profile, c Clock, spread float64) Choice {
 		return w.Fallback(fmt.Sprintf("%s in %s would be after the latest time allowed, %s", c, p.zone, w.Limit.UTC().Format(timeForm)))
 	}
 	return Choice{at, fmt.Sprintf("%s in %s, where this address last clicked (%s)", c, p.zone, hourAt(p.zoneHour).Format(time.DateOnly))}
+}
+
+// zone is the function of that name for many recipients in few zones.
+func (w *Wish) zone(name string) *time.Location {
+	loc, ok := w.zones[name]
+	if !ok {
+		if w.zones == nil {
+			w.zones = map[string]*time.Location{}
+		}
+		loc = zone(name)
+		w.zones[name] = loc
+	}
+	return loc
 }
 
 const timeForm = "2006-01-02 15:04 UTC"
@@ -75,9 +90,9 @@ func (w *Wish) optimize(p *profile, spread float64) Choice {
 	if w.Limit.Before(end) {
 		end = w.Limit
 	}
-	best, top := int64(-1), 0.0
+	best, top, by := int64(-1), 0.0, weekOf(list, hourOf(w.Now))
 	for h := hourOf(w.From); hourAt(h).Before(end); h++ {
-		if s := score(list, h, hourOf(w.Now)); s > top {
+		if s := by.score(h); s > top {
 			best, top = h, s
 		}
 	}
@@ -102,35 +117,43 @@ func within(hour int64, from, end time.Time, spread float64) time.Time {
 	return start.Add(time.Duration(spread * float64(room)).Truncate(time.Second))
 }
 
-// score says how well an hour suits: what was done in that hour of the day counts,
-// in the hours next to it half, on another day of the week less. Clicks count
-// twice, and everything less as time passes. An hour of the day in which nothing
-// was ever done has 0.
-func score(list []engagement, hour, now int64) float64 {
-	sum, any := 0.0, false
+// week is what was done in each hour of the week in UTC, weighed: clicks count
+// twice, and everything less as time passes.
+type week [7][24]float64
+
+func weekOf(list []engagement, now int64) *week {
+	w := &week{}
 	for _, e := range list {
-		d := distance(e.hour(), hour)
-		if d > 1 {
-			continue
-		}
-		any = any || d == 0
 		s := math.Exp2(-float64(max(0, now-e.hour())) / halfLife)
 		if e.clicked() {
 			s *= 2
 		}
-		if d == 1 {
-			s /= 2
-		}
-		if !sameDay(e.hour(), hour) {
+		w[weekday(e.hour())][e.hour()%24] += s
+	}
+	return w
+}
+
+// score says how well an hour suits: what was done in that hour of the day counts,
+// in the hours next to it half, on another day of the week less. An hour of the day
+// in which nothing was ever done has 0.
+func (w *week) score(hour int64) float64 {
+	sum, exact, h := 0.0, 0.0, hour%24
+	for d := range w {
+		s := w[d][h] + (w[d][(h+1)%24]+w[d][(h+23)%24])/2
+		if int64(d) != weekday(hour) {
 			s *= 0.4
 		}
-		sum += s
+		sum, exact = sum+s, exact+w[d][h]
 	}
-	if !any {
+	if exact == 0 {
 		return 0
 	}
 	return sum
 }
+
+// weekday numbers the day of the week of an hour, from Sunday: 1970 began on a
+// Thursday.
+func weekday(hour int64) int64 { return (hour/24 + 4) % 7 }
 
 // counts are engagements at an hour of the day: in it, of those on the same day of
 // the week, and in it or next to it.
@@ -142,7 +165,7 @@ func count(list []engagement, hour int64) (n counts) {
 		case 0:
 			n.hour++
 			n.near++
-			if sameDay(e.hour(), hour) {
+			if weekday(e.hour()) == weekday(hour) {
 				n.day++
 			}
 		case 1:
@@ -160,8 +183,6 @@ func distance(a, b int64) int64 {
 	}
 	return min(d, 24-d)
 }
-
-func sameDay(a, b int64) bool { return hourAt(a).Weekday() == hourAt(b).Weekday() }
 
 // days counts the dates in UTC of engagements in order.
 func days(list []engagement) (n int) {
