@@ -59,5 +59,8 @@ func TestOutcomes(t *testing.T) {
 	p.send("x@example.com", "scheduled", [2]string{"text", "hi"}, [2]string{"o:deliverytime", when})
 	verdict("scheduled", "Scheduled: not yet due. First attempt in 25 h.")
 	b.says(".facts", "Scheduled for")
+	p.send("x@example.com", "timed", [2]string{"text", "hi"}, [2]string{"o:time-zone-localize", "09:00"})
+	verdict("timed", "Captured for x@example.com.")
+	b.says(".facts", "no click with a known place: delivered at once")
 	b.clean()
 }

@@ -49,6 +49,7 @@ import (
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
+	"postroad/internal/core/timing"
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
@@ -106,6 +107,7 @@ type App struct {
 	events   *event.Service
 	suppress *suppress.Service
 	tags     *tag.Service
+	timing   *timing.Service
 	webhooks *webhook.Service
 	routes   *route.Service
 	peers    *peer.Service
@@ -239,6 +241,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	a.makeTrackHosts()
 	a.suppress = suppress.New(a.db, source, a.log)
 	a.tags = tag.New(a.db, source, a.log, tag.Options{})
+	a.timing = timing.New(a.db, a.log, master)
 	if a.spam, err = SpamFilter(a.cfg, a.clock, a.log); err != nil {
 		return err
 	}
@@ -249,7 +252,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
 	arrivals := track.NewArrivals()
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.webhooks, arrivals); err != nil {
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.timing, a.webhooks, arrivals); err != nil {
 		return err
 	}
 	links, err := linktoken.NewKey(master)

@@ -231,6 +231,9 @@ func showRequest(v *message.View) *panel.Request {
 
 func showRecipient(r *message.RecipientView) panel.Recipient {
 	out := panel.Recipient{Address: r.Address, Status: status(r.Status), NextTry: r.NextTry}
+	if r.Timing != nil {
+		out.Chosen, out.WhyChosen = r.Timing.At, r.Timing.Why
+	}
 	for _, e := range r.Attempts {
 		if e.Doc.DeliveryStatus != nil && !strings.HasPrefix(e.Doc.Reason, "suppress-") && !captured(e) {
 			out.Attempts = append(out.Attempts, showAttempt(e))

@@ -19,6 +19,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
+	"postroad/internal/core/timing"
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
@@ -33,6 +34,7 @@ type Parts struct {
 	Events   *event.Service
 	Suppress *suppress.Service
 	Tags     *tag.Service
+	Timing   *timing.Service
 	Webhooks *webhook.Service
 	Routes   *route.Service
 	Queue    *queue.Queue
@@ -58,7 +60,7 @@ type MailAddr struct {
 
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
-	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Tags: a.tags, Webhooks: a.webhooks, Routes: a.routes,
+	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Timing: a.timing, Tags: a.tags, Webhooks: a.webhooks, Routes: a.routes,
 		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {

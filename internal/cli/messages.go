@@ -29,9 +29,16 @@ type recipientItem struct {
 	Address  string        `json:"address"`
 	Status   string        `json:"status"`
 	NextTry  *time.Time    `json:"next-try,omitempty"`
+	Timing   *timingItem   `json:"timing,omitempty"`
 	Attempts []attemptItem `json:"attempts,omitempty"`
 	Code     int           `json:"code,omitempty"`
 	Message  string        `json:"message,omitempty"`
+}
+
+// timingItem is the time chosen for a recipient.
+type timingItem struct {
+	At     time.Time `json:"scheduled-for"`
+	Reason string    `json:"reason"`
 }
 
 // attemptItem is one try to deliver it.

@@ -22,7 +22,7 @@ const sampleMessage = `{"id":"42","message-id":"a@you.test","storage-key":"KEY",
 {"address":"jane@example.com","status":"delivered","code":250,"message":"2.0.0 OK","attempts":[
  {"time":"2026-11-20T11:59:01Z","delivery-status":{"tls":true,"certificate-verified":true,"mx-host":"mx.example.com","code":451,"message":"451 4.7.1 later","description":"","session-seconds":0.25,"attempt-no":1},"severity":"temporary","reason":"generic","smtp":["S: 220 mx.example.com","C: EHLO me"]},
  {"time":"2026-11-20T11:59:30Z","delivery-status":{"tls":false,"mx-host":"mx.example.com","code":250,"message":"2.0.0 OK\u0007","description":"","session-seconds":1.5,"attempt-no":2}}]},
-{"address":"joe@example.com","status":"scheduled","next-try":"2026-11-20T12:30:00Z"},
+{"address":"joe@example.com","status":"scheduled","next-try":"2026-11-20T12:30:00Z","timing":{"scheduled-for":"2026-11-20T12:30:00Z","reason":"18:00 in Asia/Kolkata\u001b, where"}},
 {"address":"bad@example.com","status":"rejected","attempts":[{"time":"2026-11-20T11:59:02Z","delivery-status":null,"reason":"simulated"}]}]}`
 
 // fakeAPI serves one message and a list of it, and remembers what was asked.

@@ -108,6 +108,9 @@ func writeRecipient(b *strings.Builder, e *Env, r *recipientItem) {
 		fmt.Fprintf(b, ", next try %s (%s)", e.when(*r.NextTry), e.ago(*r.NextTry))
 	}
 	b.WriteString("\n")
+	if r.Timing != nil {
+		fmt.Fprintf(b, "  chosen    %s: %s\n", e.when(r.Timing.At), clean(r.Timing.Reason))
+	}
 	if len(r.Attempts) == 0 {
 		b.WriteString("  not tried yet\n")
 	}

@@ -45,7 +45,8 @@ type Event struct {
 	MessageID int64 // row id of the message, 0 when there is none
 	Doc       Doc
 	// Detail is the conversation of the attempt, by SMTP or HTTP, in
-	// smtp.EncodeTranscript form; not part of the document.
+	// smtp.EncodeTranscript form; of an accepted event the time chosen for the
+	// delivery, as message writes it. Not part of the document.
 	Detail string
 
 	// What sinks need to know beside the document.

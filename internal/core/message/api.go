@@ -64,9 +64,9 @@ type sendFields struct {
 	SecondaryPublic  string   `form:"o:secondary-dkim-public" doc:"public domain/selector of the second signature; stored"`
 	TestMode         string   `form:"o:testmode" doc:"yes: events are made, nothing is delivered"`
 	DeliveryTime     string   `form:"o:deliverytime" doc:"RFC 2822 date or epoch seconds, up to 3 days ahead or the domain's message_ttl"`
-	DeliverWithin    string   `form:"o:deliver-within" doc:"NhNm between 5m and 24h: give up after that"`
-	OptimizePeriod   string   `form:"o:deliverytime-optimize-period" doc:"24h to 72h; stored"`
-	TimeZoneLocalize string   `form:"o:time-zone-localize" doc:"HH:mm or hh:mmaa; stored"`
+	DeliverWithin    string   `form:"o:deliver-within" doc:"NhNm between 5m and 24h: give up after that, from the time the delivery is scheduled for"`
+	OptimizePeriod   string   `form:"o:deliverytime-optimize-period" doc:"24h to 72h: deliver at the hour of that period in which the recipient opens and clicks most; one recipient only"`
+	TimeZoneLocalize string   `form:"o:time-zone-localize" doc:"HH:mm or hh:mmaa: deliver at that time of the recipient's time zone"`
 	RequireTLS       string   `form:"o:require-tls" doc:"yes: no delivery without TLS"`
 	SkipVerification string   `form:"o:skip-verification" doc:"yes: any certificate will do"`
 	Tracking         string   `form:"o:tracking" doc:"yes, no or htmlonly; stored"`

@@ -11,6 +11,7 @@ import (
 	"postroad/internal/base/op"
 	"postroad/internal/core/account"
 	"postroad/internal/core/event"
+	"postroad/internal/core/timing"
 	"postroad/internal/mail/smtp"
 )
 
@@ -44,12 +45,13 @@ type messageItem struct {
 }
 
 type recipientItem struct {
-	Address  string        `json:"address"`
-	Status   Status        `json:"status"`
-	NextTry  *time.Time    `json:"next-try,omitempty"`
-	Attempts []attemptItem `json:"attempts,omitempty"`
-	Code     int           `json:"code,omitempty"`
-	Message  string        `json:"message,omitempty"`
+	Address  string         `json:"address"`
+	Status   Status         `json:"status"`
+	NextTry  *time.Time     `json:"next-try,omitempty"`
+	Timing   *timing.Choice `json:"timing,omitempty"`
+	Attempts []attemptItem  `json:"attempts,omitempty"`
+	Code     int            `json:"code,omitempty"`
+	Message  string         `json:"message,omitempty"`
 }
 
 type attemptItem struct {
@@ -160,7 +162,7 @@ func item(v *View, full bool) messageItem {
 }
 
 func recipient(r *RecipientView, full bool) recipientItem {
-	out := recipientItem{Address: r.Address, Status: r.Status}
+	out := recipientItem{Address: r.Address, Status: r.Status, Timing: r.Timing}
 	if !r.NextTry.IsZero() {
 		out.NextTry = &r.NextTry
 	}

@@ -37,11 +37,16 @@ func newDraft(d *domain.Domain, now time.Time, method string) *draft {
 }
 
 func (d *draft) bounds() bounds {
-	ahead := 72 * time.Hour
-	if ttl := d.domain.Settings.MessageTTL; ttl > 0 {
-		ahead = time.Duration(ttl) * time.Second // Mailgun: message_ttl is the limit where it is set
+	return bounds{now: d.now, schedule: ahead(d.domain), to: len(d.sub.Recipients)}
+}
+
+// ahead is how long the domain's mail may wait for its time. Mailgun: three days,
+// or message_ttl where it is set.
+func ahead(d *domain.Domain) time.Duration {
+	if ttl := d.Settings.MessageTTL; ttl > 0 {
+		return time.Duration(ttl) * time.Second
 	}
-	return bounds{now: d.now, schedule: ahead, to: len(d.to)}
+	return 72 * time.Hour
 }
 
 // addresses reads the recipients of one kind: repeated fields, each a list.

@@ -168,8 +168,10 @@ func (s *Service) extend(ctx context.Context, m *Message, x *expansion, page *Me
 	if err != nil {
 		return err
 	}
-	list := s.deliveries(m, &Submission{Domain: dom, Recipients: page.Recipients}, s.clock.Now())
-	accepted, err := s.acceptedEvents(m, list)
+	sub, now := &Submission{Domain: dom, Recipients: page.Recipients}, s.clock.Now()
+	when := s.times(ctx, m, sub, now)
+	list := s.deliveries(m, sub, now, when)
+	accepted, err := s.acceptedEvents(m, list, when)
 	if err != nil {
 		return err
 	}

@@ -168,7 +168,7 @@ func optionsText(t *testing.T, d *draft) string {
 func effect(d *draft) string {
 	s := &Service{Config: Config{IDs: testIDs(), GiveUp: time.Hour, URLs: true}}
 	m := &Message{ID: 1, DomainID: 1, AccountID: "a", Meta: d.sub.Meta, CreatedAt: testNow}
-	list := s.deliveries(m, d.sub, m.CreatedAt)
+	list := s.deliveries(m, d.sub, m.CreatedAt, nil)
 	var b strings.Builder
 	fmt.Fprintf(&b, "batch %v, variables %s", d.sub.Meta.Batch, d.sub.Meta.Variables)
 	for _, x := range append(list, s.archived(m, list)...) {
@@ -215,7 +215,7 @@ func TestSMTPOptionEffects(t *testing.T) {
 		}
 		s := &Service{Config: Config{IDs: testIDs(), GiveUp: time.Hour, URLs: true}}
 		m := &Message{ID: 1, Meta: d.sub.Meta, CreatedAt: testNow}
-		list := s.deliveries(m, d.sub, m.CreatedAt)
+		list := s.deliveries(m, d.sub, m.CreatedAt, nil)
 		if list = append(list, s.archived(m, list)...); !c.check(list) {
 			t.Errorf("%s: %s", name, effect(d))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/when"
+	"postroad/internal/core/timing"
 )
 
 // maxTags and maxTagLen bound tags. Mailgun: 128 ASCII characters; tags beyond
@@ -24,7 +25,7 @@ const (
 type bounds struct {
 	now      time.Time
 	schedule time.Duration // how far ahead a delivery may be set
-	to       int           // number of to recipients
+	to       int           // number of recipients
 }
 
 // optionHeaders maps the header form of an option to its name.
@@ -229,7 +230,7 @@ func optimizePeriod(value string, b bounds) (string, error) {
 	if h, _ := strconv.Atoi(m[1]); h < 24 || h > 72 {
 		return "", errs.New(errs.Invalid, "invalid value '%s' of 'o:deliverytime-optimize-period': expected 24h to 72h", value)
 	}
-	if b.to > 1 {
+	if b.to > 1 { // Mailgun
 		return "", errs.New(errs.Invalid, "'o:deliverytime-optimize-period' is allowed for one recipient only")
 	}
 	return value, nil
@@ -240,15 +241,13 @@ var time24RE = regexp.MustCompile(`^\d{1,2}:\d{2}$`)
 // localTime reads HH:mm or hh:mmaa. Mailgun: the two error texts.
 func localTime(value string) (string, error) {
 	if time24RE.MatchString(value) {
-		if _, err := time.Parse("15:04", value); err != nil {
+		if _, ok := timing.ParseClock(value); !ok {
 			return "", errs.New(errs.Invalid, "%s invalid 24 hour time(value of 'o:time-zone-localize')", value)
 		}
 		return value, nil
 	}
-	for _, layout := range []string{"03:04PM", "03:04 PM", "3:04PM"} {
-		if _, err := time.Parse(layout, strings.ToUpper(value)); err == nil {
-			return value, nil
-		}
+	if _, ok := timing.ParseClock(value); ok {
+		return value, nil
 	}
 	return "", errs.New(errs.Invalid, "%s is not a valid time to send (value of 'o:time-zone-localize')", shorten(value, 40))
 }

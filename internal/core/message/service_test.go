@@ -290,3 +290,24 @@ func TestRetention(t *testing.T) {
 		}
 	})
 }
+
+// What waits for its recipient's time does not keep the members after it out of the
+// queue.
+func TestWaitingForTheirTimeHoldsNothingUp(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		for want, f := range map[int]*fields{1: base(), 0: base("o:deliverytime", testNow.Add(time.Hour).Format(time.RFC1123Z))} {
+			out, err := w.send("", f)
+			check(t, err)
+			m, err := w.Lookup(w.ctx, "", out.ID)
+			check(t, err)
+			n := -1
+			check(t, w.DB.Read(w.ctx, func(tx *db.Tx) (err error) {
+				n, err = untried(tx, m.ID, 10)
+				return err
+			}))
+			if n != want {
+				t.Errorf("%d untried, want %d", n, want)
+			}
+		}
+	})
+}

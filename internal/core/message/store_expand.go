@@ -51,8 +51,9 @@ func deleteExpansions(tx *db.Tx, domainID int64) error {
 }
 
 // untried counts the deliveries of a message that wait for their first attempt,
-// up to limit.
+// up to limit. What waits for its recipient's time does not keep others from
+// theirs; what a limit put off is late.
 func untried(tx *db.Tx, messageID int64, limit int) (n int, err error) {
-	err = tx.QueryRow("SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE message_id = ? AND tries = 0 LIMIT ?) x", messageID, limit).Scan(&n)
+	err = tx.QueryRow("SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE message_id = ? AND tries = 0 AND (due <= ? OR was_due <> 0) LIMIT ?) x", messageID, tx.Now, limit).Scan(&n)
 	return n, err
 }

@@ -25,6 +25,7 @@ import (
 	"postroad/internal/core/event"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/timing"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/report"
@@ -77,6 +78,9 @@ type Config struct {
 	// Members returns recipients of an audience, see Page; nil when nothing has
 	// one.
 	Members func(ctx context.Context, q Page) (Members, error)
+	// Timing chooses when mail leaves that is to be there at the best time; nil: it
+	// leaves at once.
+	Timing *timing.Service
 }
 
 // Service takes in and keeps messages.
@@ -219,8 +223,9 @@ func (s *Service) ready(ctx context.Context, sub *Submission) (*pending, error) 
 		}
 		p.accepted, err = s.acceptedPost(p.m)
 	} else {
-		p.list = s.deliveries(p.m, sub, p.m.CreatedAt)
-		p.accepted, err = s.acceptedEvents(p.m, p.list)
+		when := s.times(ctx, p.m, sub, p.m.CreatedAt)
+		p.list = s.deliveries(p.m, sub, p.m.CreatedAt, when)
+		p.accepted, err = s.acceptedEvents(p.m, p.list, when)
 		p.list = append(p.list, s.archived(p.m, p.list)...)
 	}
 	if err == nil && sub.Store {
@@ -387,15 +392,16 @@ func (s *Service) ReturnPath(m *Message, recipient string) string {
 	return report.ReturnPath(&s.Returns, id, m.Domain)
 }
 
-// deliveries makes one delivery per recipient, at the time at. In a batch each
-// recipient gets an own copy, and cc and bcc get the copy of every recipient
-// (Mailgun). A delivery with variables shares no SMTP transaction with another.
-func (s *Service) deliveries(m *Message, sub *Submission, at time.Time) []*queue.Delivery {
+// deliveries makes one delivery per recipient, at the time at or the one chosen
+// for the recipient. In a batch each recipient gets an own copy, and cc and bcc get
+// the copy of every recipient (Mailgun). A delivery with variables shares no SMTP
+// transaction with another.
+func (s *Service) deliveries(m *Message, sub *Submission, at time.Time, when map[string]timing.Choice) []*queue.Delivery {
 	o := &m.Meta.Options
-	due := max(at.UnixMicro(), o.DeliveryTime)
-	deadline := due + s.GiveUp.Microseconds()
+	earliest := max(at.UnixMicro(), o.DeliveryTime)
+	within := s.GiveUp.Microseconds()
 	if o.DeliverWithin > 0 {
-		deadline = due + o.DeliverWithin*1e6
+		within = o.DeliverWithin * 1e6 // Mailgun: from the time scheduled
 	}
 	tag := ""
 	if len(o.Tags) > 0 {
@@ -404,8 +410,12 @@ func (s *Service) deliveries(m *Message, sub *Submission, at time.Time) []*queue
 	pool := poolOf(o, sub.Domain)
 	var out []*queue.Delivery
 	add := func(r *Recipient, vars string) {
+		due := earliest
+		if c, ok := when[r.Address]; ok {
+			due = c.At.UnixMicro()
+		}
 		out = append(out, &queue.Delivery{ID: s.IDs.Next(), MessageID: m.ID, DomainID: m.DomainID, AccountID: m.AccountID,
-			Recipient: r.Address, Destination: destination(r.Address), Tag: tag, Pool: pool, Due: due, Deadline: deadline, Vars: vars, Payload: m})
+			Recipient: r.Address, Destination: destination(r.Address), Tag: tag, Pool: pool, Due: due, Deadline: due + within, Vars: vars, Payload: m})
 	}
 	for i := range sub.Recipients {
 		r := &sub.Recipients[i]
@@ -479,7 +489,7 @@ func domainPart(mailbox string) string {
 	return strings.ToLower(d)
 }
 
-func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery) ([]*event.Event, error) {
+func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery, when map[string]timing.Choice) ([]*event.Event, error) {
 	out := make([]*event.Event, 0, len(list))
 	for _, d := range list {
 		e := m.EventFor(event.Accepted, d.Recipient, d.Vars)
@@ -490,6 +500,9 @@ func (s *Service) acceptedEvents(m *Message, list []*queue.Delivery) ([]*event.E
 			e.Doc.Message.Recipients = m.Meta.Recipients
 		} else {
 			e.Doc.Message.Recipients = []string{d.Recipient} // a list per event would grow with its square
+		}
+		if err := explain(e, when); err != nil {
+			return nil, err
 		}
 		if err := s.Events.Seal(e); err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"postroad/internal/base/db"
 	"postroad/internal/core/event"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/timing"
 )
 
 // Status is where one recipient's copy stands, from evidence: events and the
@@ -39,6 +40,7 @@ type RecipientView struct {
 	Address  string
 	Status   Status
 	NextTry  time.Time      // of a deferred or scheduled one
+	Timing   *timing.Choice // of a copy whose time was chosen, nil else
 	Attempts []*event.Event // delivered and failed, oldest first
 	Last     *event.Event   // the attempt that decided, nil before
 }
@@ -148,7 +150,7 @@ func (v *View) gather(waiting []*queue.Delivery, now time.Time) {
 	for i := range v.Recipients {
 		// Without events nothing is known: they are kept for less long than some
 		// messages.
-		if r := &v.Recipients[i]; r.Status == StatusAccepted && v.Meta.List == nil && !v.Meta.Foreign && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
+		if r := &v.Recipients[i]; (r.Status == StatusAccepted || r.Status == StatusDeferred) && v.Meta.List == nil && !v.Meta.Foreign && !queued[r.Address] && len(v.Events) > 0 && now.Sub(v.CreatedAt) > time.Minute {
 			r.Status = StatusCancelled
 		}
 	}
@@ -181,6 +183,9 @@ func (v *View) places(waiting []*queue.Delivery, add func(string, Status)) {
 func (r *RecipientView) apply(e *event.Event) {
 	d := &e.Doc
 	switch d.Event {
+	case event.Accepted:
+		r.Timing = explained(e)
+		return
 	case event.Delivered:
 		r.Status = StatusDelivered
 		if d.DeliveryStatus != nil && (d.DeliveryStatus.MXHost == CaptureHost || d.DeliveryStatus.Code == 650) {

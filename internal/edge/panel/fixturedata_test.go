@@ -84,6 +84,7 @@ func fixtureMessages(now time.Time) []MessageDetail {
 	spam := one("carl@yahoo.com", Complained, try(at(3*time.Hour), 900*time.Millisecond, Delivered, "mta5.am0.yahoodns.net", 250, "", "ok dirdel", "carl@yahoo.com"))
 	soon := one("team@example.org", Scheduled)
 	soon.NextTry = now.Add(3 * time.Hour)
+	soon.Chosen, soon.WhyChosen = soon.NextTry, "09:00 in Asia/Kolkata, where this address last clicked (2026-02-28)"
 	refused := one("x@example.org", Rejected)
 	refused.Reason = "the sender domain unknown.example is not one of this account's domains"
 	gone := one("ann@slow.example", Expired, Attempt{Time: at(20 * time.Hour), Duration: 30 * time.Second, Outcome: Deferred, MX: "mx.slow.example", IP: "192.0.2.99", LocalIP: "203.0.113.7", Error: "dial tcp 192.0.2.99:25: i/o timeout"})

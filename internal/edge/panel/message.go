@@ -22,6 +22,7 @@ type messagePage struct {
 	Recipients []recipientLink // empty if there is only one
 	Chosen     string          // recipient asked for, may be empty
 	AllURL     string          // of this view for all recipients
+	Timed      *Recipient      // the one recipient shown, if the time was chosen for them
 	CopyOf     string          // whose copy the content is, if the copies differ and none was chosen
 	RawURL     string
 	Attempts   []attempt
@@ -106,6 +107,9 @@ func (p *panel) message(w http.ResponseWriter, r *http.Request) {
 	page.choose(rcpt, asked)
 	page.Finding = Verdict(m.Accepted, page.shown(), m.Events, p.Now())
 	page.tabs(asked)
+	if list := page.shown(); len(list) == 1 && !list[0].Chosen.IsZero() {
+		page.Timed = &list[0]
+	}
 	page.RawURL = listURL(page.URL+"/raw", "rcpt", page.Chosen)
 	page.copyOf()
 	if err := p.fill(r.Context(), page, r.URL.Query()); err != nil {

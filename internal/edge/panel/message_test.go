@@ -21,6 +21,21 @@ func TestFirstTab(t *testing.T) {
 	}
 }
 
+// A time that was chosen for a recipient is shown with the reason, of one
+// recipient at a time.
+func TestChosenTime(t *testing.T) {
+	s := newStore(fixedNow())
+	m := &s.messages[0]
+	m.Recipients = []Recipient{{Address: "a@example.org", Status: Scheduled, Chosen: fixedNow(), WhyChosen: "09:00 in <Asia/Kolkata>"}, {Address: "b@example.org", Status: Accepted}}
+	c := newClient(t, newHandler(s, true))
+	for query, want := range map[string]bool{"": false, "?rcpt=a@example.org": true, "?rcpt=b@example.org": false} {
+		got := c.get("/messages/" + m.ID + query).Body.String()
+		if strings.Contains(got, "<dt>Time chosen</dt>") != want || strings.Contains(got, "<bdi>09:00 in &lt;Asia/Kolkata&gt;</bdi>") != want {
+			t.Errorf("%q: chosen time shown: %v", query, !want)
+		}
+	}
+}
+
 // Every view of a recipient's copy asks for that copy.
 func TestRecipientCopies(t *testing.T) {
 	s := newStore(fixedNow())

@@ -143,6 +143,10 @@ type Recipient struct {
 	// Captured says that the message was kept here and nothing was sent: what
 	// happened after is simulated.
 	Captured bool
+	// Chosen is the time the copy was to leave at, if it was chosen for this
+	// recipient, with the reason.
+	Chosen    time.Time
+	WhyChosen string
 }
 
 // Attempt is one try at delivering to one recipient.
