@@ -46,6 +46,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/template"
 	"postroad/internal/core/webhook"
 	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/report"
@@ -108,6 +109,7 @@ type App struct {
 	queue    *queue.Queue
 	messages *message.Service
 	lists    *list.Service
+	template *template.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
 	spam     *spam.Filter // nil: none
@@ -238,6 +240,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
 		return err
 	}
+	a.template = template.New(a.db, source)
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
+	"postroad/internal/core/template"
 	"postroad/internal/core/webhook"
 )
 
@@ -32,6 +33,7 @@ type Parts struct {
 	Queue    *queue.Queue
 	Messages *message.Service
 	Lists    *list.Service
+	Template *template.Service
 	Engine   *deliver.Engine
 	Shape    *shape.Service
 	Peers    *peer.Service
@@ -51,7 +53,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		Queue: a.queue, Messages: a.messages, Lists: a.lists, Template: a.template, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})

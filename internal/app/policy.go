@@ -59,6 +59,9 @@ func (a *App) domainDeleted(tx *db.Tx, d *domain.Domain) error {
 	if err := a.lists.DeleteDomain(tx, d); err != nil {
 		return err
 	}
+	if err := a.template.DeleteDomain(tx, d); err != nil {
+		return err
+	}
 	_, err := a.messages.CancelDomain(tx, d.ID)
 	return err
 }

@@ -25,6 +25,7 @@ import (
 	"postroad/internal/core/event"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/template"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/report"
 )
@@ -60,6 +61,9 @@ type Config struct {
 	Refuse    func() error  // says why no mail is taken now, nil when it is; may be nil
 	URLs      bool          // whoever works the queue delivers to http and https URLs as well
 
+	// Template finds a version of a stored template; the active one where version
+	// is empty. Invalid says that there is none. May be nil.
+	Template func(ctx context.Context, dom *domain.Domain, name, version string) (*template.Version, error)
 	// Divert takes recipients out of a submission that are no mailboxes but
 	// mailing lists, and returns a submission with an Audience for each; nil where
 	// there is none. It may change sub. May be nil.
