@@ -261,9 +261,12 @@ type place struct {
 	Domain    string `json:"domain,omitempty" doc:"Domain the copy is for; the account if absent"`
 }
 
+// maxCopies bounds what one request copies.
+const maxCopies = 100
+
 type copyIn struct {
 	templateIn
-	Requests       []place  `json:"requests" max:"100" doc:"Where to copy it, up to 100 places"`
+	Requests       []place  `json:"requests" doc:"Where to copy it, up to 100 places"`
 	SourceVersions []string `json:"source_versions" max:"100" doc:"Tags of the versions to copy; all if absent"`
 }
 
@@ -283,6 +286,9 @@ type copyOut struct {
 func (a *api) copyTemplates(ctx context.Context, sc Scope, in *copyIn) (*copyOut, error) {
 	if len(in.Requests) == 0 {
 		return nil, errNoChange
+	}
+	if len(in.Requests) > maxCopies {
+		return nil, errs.New(errs.Invalid, "'requests' parameter is invalid: must have at most %d items", maxCopies)
 	}
 	out := &copyOut{Message: "template has been copied", Failed: []place{}}
 	fail := func(p place, err error) error {
@@ -309,8 +315,11 @@ func (a *api) copyTemplates(ctx context.Context, sc Scope, in *copyIn) (*copyOut
 		return nil, err
 	}
 	for i, err := range failed {
-		if err != nil {
-			fail(places[i], err) // no internal one is among them
+		if err == nil {
+			continue
+		}
+		if err := fail(places[i], err); err != nil {
+			return nil, err
 		}
 	}
 	if len(out.Failed) == len(in.Requests) {
