@@ -111,7 +111,9 @@ func TestScenarioTemplateSend(t *testing.T) {
 		hasNot(t, m.Data, "old words")
 	})
 	t.Run("event", func(t *testing.T) {
-		got := s.Recorded(func(e *event.Event) bool { return e.Doc.Event == event.Accepted && e.Doc.Template != nil && e.Doc.Template.Version == "v1" && e.Doc.Template.IsText })
+		got := s.Recorded(func(e *event.Event) bool {
+			return e.Doc.Event == event.Accepted && e.Doc.Template != nil && e.Doc.Template.Version == "v1" && e.Doc.Template.IsText
+		})
 		if len(got) != 2 || got[0].Doc.Template.Name != "order" {
 			t.Errorf("%d accepted events of the batch", len(got))
 		}
