@@ -259,3 +259,39 @@ test('tags', async () => {
   assert.deepEqual(await mg.tags.destroy(name), { message: 'Tag deleted' });
   await assert.rejects(mg.tags.destroy(name), refused(404));
 });
+
+test('templates', async () => {
+  const templates = mg.domains.domainTemplates;
+  const name = `js-${mode}`;
+  const made = await templates.create(domain, { name: name.toUpperCase(), description: 'd', template: '<p>Hi {{name}}</p>', tag: 'V1', comment: 'c', headers: JSON.stringify({ Subject: 'For {{name}}' }) });
+  assert.equal(made.name, name);
+  assert.equal(made.version.tag, 'v1');
+  assert.ok(made.createdAt instanceof Date && !Number.isNaN(made.createdAt.valueOf()));
+  const added = await templates.createVersion(domain, name, { template: '<b>{{name}}</b>', tag: 'v2', active: 'yes' });
+  assert.equal(added.template.version.active, true);
+  assert.equal((await templates.get(domain, name, { active: 'yes' })).version.tag, 'v2');
+  assert.equal((await templates.updateVersion(domain, name, 'v1', { active: 'yes', comment: 'n' })).templateVersion.tag, 'v1');
+  assert.equal((await templates.getVersion(domain, name, 'v1')).version.comment, 'n');
+  const versions = await templates.listVersions(domain, name, { limit: 1 });
+  assert.deepEqual(versions.template.versions.map((v) => v.tag), ['v1']);
+  const more = await templates.listVersions(domain, name, { page: 'next', p: 'v1', limit: 1 });
+  assert.deepEqual(more.template.versions.map((v) => v.tag), ['v2']);
+  await templates.create(domain, { name: `${name} other`, description: '' });
+  const first = await templates.list(domain, { limit: 1 });
+  const second = await templates.list(domain, { page: first.pages.next.page, limit: 1 });
+  assert.deepEqual([...first.items, ...second.items].map((item) => item.name), [name, `${name} other`]);
+
+  const id = await send({ from: 'ann@example.com', to: 'js-bob@example.net', template: name, 't:variables': JSON.stringify({ name: 'Bob' }), 't:text': 'yes' });
+  const delivered = await event('delivered', id, 'js-bob@example.net');
+  assert.equal(delivered.message.headers.subject, 'For Bob');
+  assert.deepEqual(delivered.template, { name, version: 'v1', 'is-text': true });
+  const stored = await mg.messages.retrieveStoredEmail(domain, delivered.storage.key);
+  assert.match(stored['body-html'], /<p>Hi Bob<\/p>/);
+  assert.match(stored['body-plain'], /^Hi Bob/);
+
+  await assert.rejects(templates.createVersion(domain, name, { template: '{{#if}}', tag: 'bad' }), refused(400));
+  assert.equal((await templates.update(domain, name, { description: 'e' })).templateName, name);
+  await templates.destroyVersion(domain, name, 'v2');
+  await templates.destroy(domain, name);
+  await assert.rejects(templates.get(domain, name), refused(404));
+});

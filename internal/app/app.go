@@ -49,6 +49,7 @@ import (
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
+	"postroad/internal/core/template"
 	"postroad/internal/core/timing"
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
@@ -119,6 +120,7 @@ type App struct {
 	messages *message.Service
 	optout   *optout.Service
 	lists    *list.Service
+	template *template.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
 	track    *track.Service
@@ -255,6 +257,7 @@ func (a *App) makeServices(ctx context.Context) error {
 	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.timing, a.webhooks, arrivals); err != nil {
 		return err
 	}
+	a.template = template.New(a.db, source)
 	links, err := linktoken.NewKey(master)
 	if err != nil {
 		return err

@@ -59,7 +59,8 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source, returns report.
 		Divert: func(ctx context.Context, sub *message.Submission) ([]*message.Submission, error) {
 			return a.lists.Divert(ctx, sub)
 		},
-		Members: func(ctx context.Context, q message.Page) (message.Members, error) { return a.lists.Members(ctx, q) }})
+		Template: a.template.Find,
+		Members:  func(ctx context.Context, q message.Page) (message.Members, error) { return a.lists.Members(ctx, q) }})
 	a.engine = deliver.New(deliver.Config{DB: a.db, Queue: a.queue, Events: a.events, Messages: a.messages, Domains: a.domains,
 		Suppress: a.suppress, Resolver: a.resolver, Logger: a.log, Hostname: a.cfg.Hostname, Retry: a.cfg.Retry, Router: a.router, Peer: a.peers, Shape: a.shape, Trace: &a.trace,
 		HTTP: a.newClient(cmp.Or(a.opt.Wire.Post, postTimeout)), SigningKey: a.accounts.SigningKey,

@@ -13,6 +13,7 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
+	"postroad/internal/core/template"
 	"postroad/internal/core/timing"
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
@@ -23,7 +24,7 @@ import (
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, track: &track.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, template: &template.Service{}, track: &track.Service{}}
 	return a.Ops()
 }
 

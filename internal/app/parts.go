@@ -19,6 +19,7 @@ import (
 	"postroad/internal/core/shape"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
+	"postroad/internal/core/template"
 	"postroad/internal/core/timing"
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
@@ -42,6 +43,7 @@ type Parts struct {
 	OptOut   *optout.Service
 	Lists    *list.Service
 	Track    *track.Service
+	Template *template.Service
 	Engine   *deliver.Engine
 	Shape    *shape.Service
 	Peers    *peer.Service
@@ -61,7 +63,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Timing: a.timing, Tags: a.tags, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Template: a.template, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})

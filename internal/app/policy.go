@@ -56,6 +56,7 @@ func (a *App) domainDeleted(tx *db.Tx, d *domain.Domain) error {
 		func() error { return a.lists.DeleteDomain(tx, d) },
 		func() error { return a.hosts.DeleteDomain(tx, d) },
 		func() error { return a.tags.DeleteDomain(tx, d.ID) },
+		func() error { return a.template.DeleteDomain(tx, d) },
 		func() error { _, err := a.messages.CancelDomain(tx, d.ID); return err },
 	} {
 		if err := remove(); err != nil {

@@ -113,7 +113,7 @@ func TestScenarioOptions(t *testing.T) {
 		{"two lines in the subject", "subject", "a\r\nBcc: x@example.net", `{"message":"Header value must not contain line breaks or NUL: Subject"}`},
 		{"two lines in from", "from", "\"a\r\nBcc: x@y.z\" <a@example.com>", `{"message":"from` + badAddress},
 		{"two lines in to", "to", "a\r\nBcc: x@y.z <a@example.com>", `{"message":"to` + badAddress},
-		{"two lines in the template", "template", "a\r\nX: y", `{"message":"Header value must not contain line breaks or NUL: X-Mailgun-Template-Name"}`},
+		{"two lines in the template", "template", "a\r\nX: y", `{"message":"template** was not found"}`},
 		{"variable", "v:my", "a\r\nX: y", ""},
 		{"16 kB of options", "v:my", strings.Repeat("x", 16384-len("v:my")), ""},
 		{"more than 16 kB of options", "v:my", strings.Repeat("x", 16385-len("v:my")), `{"message":"Send options (parameters starting with o:, h:, v:, or t:) are limited to 16 kB total"}`},

@@ -43,6 +43,7 @@ const (
 	Allowlist    Group = "allowlist"
 	Routes       Group = "routes"
 	Lists        Group = "lists"
+	Templates    Group = "templates"
 	Account      Group = "account"
 	Status       Group = "status"
 

@@ -39,7 +39,7 @@ func rights(role string, g op.Group) right {
 		switch g {
 		case op.Keys, op.Credentials, op.Queue:
 			return none
-		case op.Suppressions, op.Allowlist, op.Lists:
+		case op.Suppressions, op.Allowlist, op.Lists, op.Templates:
 			return write
 		}
 		return read

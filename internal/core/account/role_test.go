@@ -10,15 +10,15 @@ import (
 
 // The published table, joined to our groups: - none, r read, w read and write.
 func TestAllowed(t *testing.T) {
-	groups := []op.Group{op.Messages, op.Domains, op.Credentials, op.Keys, op.Events, op.Webhooks, op.Suppressions, op.Allowlist, op.Routes, op.Account, op.Status, op.Lists, op.Queue}
+	groups := []op.Group{op.Messages, op.Domains, op.Credentials, op.Keys, op.Events, op.Webhooks, op.Suppressions, op.Allowlist, op.Routes, op.Account, op.Status, op.Lists, op.Templates, op.Queue}
 	table := map[string]string{
-		Admin:     "wwwwwwwwwwwww",
-		Basic:     "rr--rr-rrrrr-",
-		Developer: "wwrrwwwwwwww-",
-		Support:   "rr--rrwwrrrw-",
-		Sending:   "-------------",
-		"":        "-------------",
-		"root":    "-------------",
+		Admin:     "wwwwwwwwwwwwww",
+		Basic:     "rr--rr-rrrrrr-",
+		Developer: "wwrrwwwwwwwww-",
+		Support:   "rr--rrwwrrrww-",
+		Sending:   "--------------",
+		"":        "--------------",
+		"root":    "--------------",
 	}
 	for role, row := range table {
 		for i, g := range groups {

@@ -43,7 +43,7 @@ type sendIn struct {
 func (sendIn) FormDoc() any { return sendFields{} }
 
 type sendFields struct {
-	From             string   `form:"from" doc:"sender: Name <address>"`
+	From             string   `form:"from" doc:"sender: Name <address>; may be absent if the template has one"`
 	To               []string `form:"to" doc:"recipients, comma-separated or repeated"`
 	Cc               []string `form:"cc" doc:"recipients of a copy"`
 	Bcc              []string `form:"bcc" doc:"recipients of a copy the others do not see"`
@@ -54,10 +54,10 @@ type sendFields struct {
 	Attachment       []byte   `form:"attachment" doc:"file, repeatable"`
 	Inline           []byte   `form:"inline" doc:"file shown in the HTML as cid:filename, repeatable"`
 	RecipientVars    string   `form:"recipient-variables" doc:"JSON object by recipient address: every to-recipient gets an own copy with %recipient.key% replaced"`
-	Template         string   `form:"template" doc:"name of a stored template; kept with the message, not rendered yet"`
-	TemplateVersion  string   `form:"t:version" doc:"version of the template"`
-	TemplateVars     string   `form:"t:variables" doc:"JSON object for the template"`
-	TemplateText     string   `form:"t:text" doc:"yes: make the text part from the template"`
+	Template         string   `form:"template" doc:"name of a stored template of the domain or the account, in place of html"`
+	TemplateVersion  string   `form:"t:version" doc:"tag of the version; the active one if absent"`
+	TemplateVars     string   `form:"t:variables" doc:"JSON object with values for the template; v: values are there as well"`
+	TemplateText     string   `form:"t:text" doc:"yes: make the text part from the rendered template"`
 	Tag              []string `form:"o:tag" doc:"tag, up to 10, 128 ASCII characters"`
 	DKIM             string   `form:"o:dkim" doc:"yes or no"`
 	SecondaryDKIM    string   `form:"o:secondary-dkim" doc:"domain/selector of a second signature; stored"`
@@ -110,7 +110,7 @@ func (s *Service) sendMIME(ctx context.Context, in *mimeIn) (*queued, error) {
 }
 
 // receive reads a send request, makes a draft of it and submits that.
-func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Form, make func(*form, *domain.Domain, time.Time) (*draft, error)) (*queued, error) {
+func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Form, make func(*form, *domain.Domain, time.Time, finder) (*draft, error)) (*queued, error) {
 	dom, err := s.sendingDomain(ctx, name)
 	if err != nil {
 		return nil, err
@@ -124,9 +124,14 @@ func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Fo
 		return nil, err
 	}
 	defer r.release()
-	d, err := make(r, dom, s.clock.Now())
+	d, err := make(r, dom, s.clock.Now(), s.templates(ctx, dom))
 	if err != nil {
 		return nil, err
+	}
+	if d.template != nil { // a small request made a large message
+		if err := r.hold(len(d.sub.MIME)); err != nil {
+			return nil, err
+		}
 	}
 	return s.submitHTTP(ctx, idempotency, r, d)
 }

@@ -21,7 +21,7 @@ func BenchmarkFromSMTP10K(b *testing.B) {
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := fromSMTP(raw, to, testDomain(), testNow); err != nil {
+		if _, err := fromSMTP(raw, to, testDomain(), testNow, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func BenchmarkFromSMTPBatch(b *testing.B) {
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := fromSMTP(raw, to, testDomain(), testNow); err != nil {
+		if _, err := fromSMTP(raw, to, testDomain(), testNow, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -53,7 +53,7 @@ func BenchmarkFromParts(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := fromParts(r, testDomain(), testNow); err != nil {
+		if _, err := fromParts(r, testDomain(), testNow, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -13,8 +13,9 @@ import (
 )
 
 // fromParts makes a submission of a form of message parts.
-func fromParts(r *form, dom *domain.Domain, now time.Time) (*draft, error) {
+func fromParts(r *form, dom *domain.Domain, now time.Time, find finder) (*draft, error) {
 	d := newDraft(dom, now, "http")
+	d.find = find
 	if err := d.sender(r); err != nil { // Mailgun: an empty request lacks from before to
 		return nil, err
 	}
@@ -24,11 +25,18 @@ func fromParts(r *form, dom *domain.Domain, now time.Time) (*draft, error) {
 	if err := d.options(r); err != nil {
 		return nil, err
 	}
-	parts, err := bodyParts(r, d.sub.Meta.Options.Template)
+	if html, _ := r.get("html"); html != "" && d.sub.Meta.Options.Template != "" {
+		return nil, errs.New(errs.Invalid, "Only one parameters 'html' or 'template' is allowed")
+	}
+	t, err := d.render()
 	if err != nil {
 		return nil, err
 	}
-	parts.Header, err = d.headerFields(r)
+	parts, err := bodyParts(r, t)
+	if err != nil {
+		return nil, err
+	}
+	parts.Header, err = d.headerFields(r, t)
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +47,13 @@ func fromParts(r *form, dom *domain.Domain, now time.Time) (*draft, error) {
 	return d, nil
 }
 
+// sender reads from, which a message with a template may lack.
 func (d *draft) sender(r *form) error {
-	v, ok := r.get("from")
-	if !ok || strings.TrimSpace(v) == "" {
+	v, _ := r.get("from")
+	if strings.TrimSpace(v) == "" {
+		if r.hasTemplate() {
+			return nil
+		}
 		return errs.New(errs.Invalid, "from parameter is missing")
 	}
 	a, err := addr.Parse(v)
@@ -52,19 +64,19 @@ func (d *draft) sender(r *form) error {
 	return nil
 }
 
-// bodyParts collects the alternatives and files. Mailgun: the two refusals.
-func bodyParts(r *form, template string) (*mime.Draft, error) {
+// bodyParts collects the alternatives and files. Mailgun: the refusal.
+func bodyParts(r *form, t *rendered) (*mime.Draft, error) {
 	p := &mime.Draft{Attachments: r.files, Inline: r.inline}
 	p.Text, p.HasText = r.get("text")
 	p.HTML, p.HasHTML = r.get("html")
 	p.AMP, p.HasAMP = r.get("amp-html")
-	if template != "" && p.HTML != "" {
-		return nil, errs.New(errs.Invalid, "Only one parameters 'html' or 'template' is allowed")
+	if t != nil {
+		p.HTML, p.HasHTML = t.html, true
+		if p.Text == "" {
+			p.Text, p.HasText = t.text, t.text != ""
+		}
 	}
 	if !p.HasText && !p.HasHTML && !p.HasAMP {
-		if template != "" {
-			return nil, errs.New(errs.Invalid, "template '%s' was not found: stored templates are not offered by this version yet, send 'text' or 'html'", shorten(template, 80))
-		}
 		return nil, errs.New(errs.Invalid, "Need at least one of 'text', 'html', 'amp-html' or 'template' parameters specified")
 	}
 	// SDKs send an empty text beside the html: it is no part of the message.
@@ -75,8 +87,19 @@ func bodyParts(r *form, template string) (*mime.Draft, error) {
 }
 
 // headerFields orders the header: what h: gives overrides what parameters say.
-func (d *draft) headerFields(r *form) ([]mime.Field, error) {
+func (d *draft) headerFields(r *form, t *rendered) ([]mime.Field, error) {
 	subject, _ := r.get("subject")
+	replyTo := ""
+	if t != nil {
+		if replyTo = t.replyTo; subject == "" {
+			subject = t.subject
+		}
+		if from, _ := r.get("from"); strings.TrimSpace(from) == "" {
+			if err := d.wanting(t); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if d.sub.MessageID == "" {
 		d.sub.MessageID = newMessageID(d.now, d.domain.Name)
 	}
@@ -85,6 +108,7 @@ func (d *draft) headerFields(r *form) ([]mime.Field, error) {
 		{Name: "From", Value: d.from.String()},
 		{Name: "To", Value: addr.Join(d.to)},
 		{Name: "Cc", Value: addr.Join(d.cc)},
+		{Name: "Reply-To", Value: replyTo},
 		{Name: "Subject", Value: subject},
 		{Name: "Message-Id", Value: "<" + d.sub.MessageID + ">"},
 	}

@@ -28,8 +28,10 @@ type draft struct {
 	to, cc, bcc []addr.Address
 	rcptVars    map[string]json.RawMessage // of parameter and header, by canonical address
 	boxed       boxed
-	toField     string   // To of a batch with placeholders
-	unknown     []string // option names nobody knows
+	find        finder
+	template    *event.Template // that was rendered
+	toField     string          // To of a batch with placeholders
+	unknown     []string        // option names nobody knows
 }
 
 func newDraft(d *domain.Domain, now time.Time, method string) *draft {
@@ -131,7 +133,7 @@ func (d *draft) options(r *form) error {
 		}
 	}
 	if o := &d.sub.Meta.Options; o.Template == "" {
-		o.Template, _ = r.get("template")
+		o.Template = strings.TrimSpace(r.template())
 	}
 	return nil
 }
@@ -352,9 +354,7 @@ func (d *draft) finish(files []event.Attachment) {
 		m.To = shorten(addr.Join(d.to), 1000)
 	}
 	m.Subject = shorten(m.Subject, 998)
-	if m.Options.Template != "" {
-		m.Template = &event.Template{Name: m.Options.Template, Version: m.Options.TemplateVersion, IsText: m.Options.TemplateText == "yes"}
-	}
+	m.Template = d.template
 	end := max(bytes.Index(d.sub.MIME, []byte("\r\n\r\n")), 0)
 	m.UTF8, m.EightBit = mime.EightBit(d.sub.MIME[:end]), mime.EightBit(d.sub.MIME[end:])
 	d.personal()

@@ -213,7 +213,7 @@ func (s *Service) Outside(raw []byte, to addr.Address, in SMTPMessage) (*Submiss
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "the message header could not be read")
 	}
-	d, err := fromSMTP(mime.Join(pieces), []addr.Address{to}, in.Domain, s.clock.Now())
+	d, err := fromSMTP(mime.Join(pieces), []addr.Address{to}, in.Domain, s.clock.Now(), nil)
 	if err != nil {
 		return nil, err
 	}

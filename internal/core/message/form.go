@@ -203,6 +203,34 @@ func (r *form) get(name string) (string, bool) {
 	return "", false
 }
 
+// template is the name of the template that is asked for by a parameter.
+func (r *form) template() string {
+	v, _ := r.get("template")
+	return v
+}
+
+// hasTemplate reports whether a template is asked for in any way.
+func (r *form) hasTemplate() bool {
+	if strings.TrimSpace(r.template()) != "" {
+		return true
+	}
+	for _, p := range r.fields {
+		if strings.EqualFold(p.name, "h:x-mailgun-template-name") && strings.TrimSpace(p.value) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// hold takes n bytes more from the budget.
+func (r *form) hold(n int) error {
+	if !r.memory.take(int64(n)) {
+		return errBusy()
+	}
+	r.held += int64(n)
+	return nil
+}
+
 // all returns every value of a field.
 func (r *form) all(name string) (out []string) {
 	for _, p := range r.fields {

@@ -55,7 +55,7 @@ func parse(t *testing.T, f *fields) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fromParts(r, testDomain(), testNow)
+	return fromParts(r, testDomain(), testNow, letterTemplate)
 }
 
 // base is a valid request to which a case adds or overrides.
@@ -281,7 +281,7 @@ func TestMIME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := fromMIMEForm(r, testDomain(), testNow)
+	d, err := fromMIMEForm(r, testDomain(), testNow, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func TestMIME(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = fromMIMEForm(r, testDomain(), testNow)
+		_, err = fromMIMEForm(r, testDomain(), testNow, nil)
 		var e *errs.Error
 		if !errors.As(err, &e) || e.Public != c.want {
 			t.Errorf("%s: %v", name, err)
@@ -340,7 +340,7 @@ func FuzzParts(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d, err := fromParts(r, testDomain(), testNow)
+		d, err := fromParts(r, testDomain(), testNow, nil)
 		if err != nil {
 			return
 		}

@@ -16,8 +16,9 @@ var parseLimits = mime.Limits{MaxParts: 1000, MaxDepth: 50}
 
 // fromMIMEForm makes a submission of messages.mime: recipients and options
 // from the form, content from the message file.
-func fromMIMEForm(r *form, dom *domain.Domain, now time.Time) (*draft, error) {
+func fromMIMEForm(r *form, dom *domain.Domain, now time.Time, find finder) (*draft, error) {
 	d := newDraft(dom, now, "http")
+	d.find = find
 	if err := d.recipients(r); err != nil {
 		return nil, err
 	}
@@ -35,8 +36,9 @@ func fromMIMEForm(r *form, dom *domain.Domain, now time.Time) (*draft, error) {
 
 // fromSMTP makes a submission of a message that came by SMTP: recipients from
 // the envelope, options from its header.
-func fromSMTP(raw []byte, rcpts []addr.Address, dom *domain.Domain, now time.Time) (*draft, error) {
+func fromSMTP(raw []byte, rcpts []addr.Address, dom *domain.Domain, now time.Time, find finder) (*draft, error) {
 	d := newDraft(dom, now, "smtp")
+	d.find = find
 	d.to = rcpts
 	if err := d.envelope(); err != nil {
 		return nil, err
@@ -61,6 +63,9 @@ func (d *draft) content(raw []byte) error {
 		if err := d.box(variables); err != nil {
 			return err
 		}
+	}
+	if raw, fields, err = d.fill(raw, fields); err != nil {
+		return err
 	}
 	if err := d.mimeAddresses(fields); err != nil {
 		return err

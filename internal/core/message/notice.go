@@ -203,7 +203,7 @@ func (s *Service) notification(m *Message, dom *domain.Domain, recipient string,
 	if err != nil {
 		return nil, err
 	}
-	d, err := fromSMTP(raw, []addr.Address{to}, dom, now)
+	d, err := fromSMTP(raw, []addr.Address{to}, dom, now, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -34,9 +34,14 @@ func (s *Service) SubmitSMTP(ctx context.Context, in SMTPMessage) (*Message, err
 	if err != nil {
 		return nil, err
 	}
-	d, err := fromSMTP(raw, in.Recipients, in.Domain, s.clock.Now())
+	d, err := fromSMTP(raw, in.Recipients, in.Domain, s.clock.Now(), s.templates(ctx, in.Domain))
 	if err != nil {
 		return nil, err
+	}
+	if d.template != nil { // a small request made a large message
+		if err := f.hold(len(d.sub.MIME)); err != nil {
+			return nil, err
+		}
 	}
 	d.sub.Meta.RemoteIP, d.sub.Meta.KeyID = in.RemoteIP, in.Caller.KeyID
 	if d.sub.Meta.DSN = Wishes(in.From, &in.DSN, func(i int) string { return in.Recipients[i].Mailbox() }); d.sub.Meta.DSN != nil {

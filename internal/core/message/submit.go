@@ -26,6 +26,7 @@ import (
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/timing"
+	"postroad/internal/core/template"
 	"postroad/internal/mail/addr"
 	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/report"
@@ -71,6 +72,9 @@ type Config struct {
 	// the same each time, "" for none; nil: there are no such addresses.
 	UnsubscribeAddress func(m *Message, recipient string) string
 
+	// Template finds a version of a stored template; the active one where version
+	// is empty. Invalid says that there is none. May be nil.
+	Template func(ctx context.Context, dom *domain.Domain, name, version string) (*template.Version, error)
 	// Divert takes recipients out of a submission that are no mailboxes but
 	// mailing lists, and returns a submission with an Audience for each; nil where
 	// there is none. It may change sub. May be nil.

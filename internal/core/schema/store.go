@@ -2,6 +2,7 @@ package schema
 
 import (
 	"database/sql"
+	"strings"
 
 	"postroad/internal/base/db"
 )
@@ -18,10 +19,22 @@ func Bind(tx *db.Tx, mark string) (kept string, err error) {
 
 // LastID returns the highest row id in use outside the event partitions.
 func LastID(tx *db.Tx) (int64, error) {
+	var parts []string
+	for _, c := range [...]struct{ table, column string }{
+		{"message", "id"},
+		{"delivery", "id"},
+		{"webhook_call", "id"},
+		{"route", "revision"},
+		{"list", "id"},
+		{"list_member", "id"},
+		{"list_upload", "id"},
+		{"tag", "id"},
+		{"template", "id"},
+		{"template_version", "id"},
+	} {
+		parts = append(parts, "SELECT MAX("+c.column+") AS id FROM "+c.table)
+	}
 	var last sql.NullInt64
-	err := tx.QueryRow(`SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM message UNION ALL SELECT MAX(id) FROM delivery
-		UNION ALL SELECT MAX(id) FROM webhook_call UNION ALL SELECT MAX(revision) FROM route
-		UNION ALL SELECT MAX(id) FROM list UNION ALL SELECT MAX(id) FROM list_member UNION ALL SELECT MAX(id) FROM list_upload
-		UNION ALL SELECT MAX(id) FROM tag) x`).Scan(&last)
+	err := tx.QueryRow("SELECT MAX(id) FROM (" + strings.Join(parts, " UNION ALL ") + ") x").Scan(&last)
 	return last.Int64, err
 }
