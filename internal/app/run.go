@@ -43,6 +43,7 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
 	workers.run("posts to lists", func() error { return a.messages.RunExpansion(work) })
 	workers.run("list uploads", func() error { return a.lists.RunUploads(work) })
+	workers.run("imports of suppressions", func() error { return a.suppress.RunImports(work) })
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
 	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
