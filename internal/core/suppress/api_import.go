@@ -17,7 +17,7 @@ import (
 
 const importDoc = "`file` is a CSV file in UTF-8 of up to 25 MB. Its first line names the columns, in any order and case; " +
 	"columns that are not known do not count. Commas, semicolons or tabs separate. " +
-	"The file is worked on in the background; `GET /v1/postroad/suppression-imports` says how far it is and which rows were not taken. " +
+	"The file is worked on in the background; what the header field Location of the answer names says how far it is and which rows were not taken. " +
 	"Dates are RFC 2822, RFC 3339 or seconds since 1970. Columns: "
 
 // columnDoc names the columns of each list.
@@ -42,13 +42,18 @@ func (importIn) FormDoc() any {
 
 type importOut struct {
 	Message string `json:"message"`
-	ID      string `json:"import-id" doc:"Names the import in /v1/postroad/suppression-imports"`
+
+	id int64
 }
 
-// Respond implements op.Responder. Mailgun: 202 and this text.
+// Respond implements op.Responder. Mailgun: 202 and this text alone, so that where
+// to ask about the import stands in the header (RFC 9110 section 15.3.3).
 func (o *importOut) Respond() op.Response {
-	return op.Response{Status: 202, JSON: *o}
+	return op.Response{Status: 202, JSON: *o, Header: [][2]string{{"Location", importsPath + "/" + strconv.FormatInt(o.id, 10)}}}
 }
+
+// importsPath is where imports are told of.
+const importsPath = "/v1/postroad/suppression-imports"
 
 // importOp is the import of a list.
 func importOp(l *list, g op.Group, what string) op.Op {
@@ -65,16 +70,15 @@ func (l *list) upload(ctx context.Context, in *importIn) (*importOut, error) {
 	if err := l.s.receive(ctx, im, in.Form); err != nil {
 		return nil, err
 	}
-	return &importOut{"file uploaded successfully for processing. standby...", strconv.FormatInt(im.ID, 10)}, nil
+	return &importOut{"file uploaded successfully for processing. standby...", im.ID}, nil
 }
 
 // importOps are the operations that tell of imports.
 func (s *Service) importOps() []op.Op {
-	const path = "/v1/postroad/suppression-imports"
 	return []op.Op{
-		op.New("GET", path, op.Suppressions, op.Read, "List imports of suppressions", s.listImports),
-		op.New("GET", path+"/{id}", op.Suppressions, op.Read, "Get an import of suppressions", s.getImport),
-		op.New("GET", path+"/{id}/errors", op.Suppressions, op.Read, "Get the rows an import did not take", s.getErrors).
+		op.New("GET", importsPath, op.Suppressions, op.Read, "List imports of suppressions", s.listImports),
+		op.New("GET", importsPath+"/{id}", op.Suppressions, op.Read, "Get an import of suppressions", s.getImport),
+		op.New("GET", importsPath+"/{id}/errors", op.Suppressions, op.Read, "Get the rows an import did not take", s.getErrors).
 			WithDoc(fmt.Sprintf("The first %d of them with line, reason and beginning; `failed` of the import counts all. They are kept for %d days.",
 				maxErrors, keepErrors/(24*time.Hour))),
 	}

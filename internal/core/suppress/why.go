@@ -22,6 +22,7 @@ type Reason struct {
 type Explanation struct {
 	Verdict *Verdict // on a message with the tags asked for; nil when it would be sent
 	Reasons []Reason // what is listed of the address, and its domain where that is allowed
+	Decides *Reason  // the one the verdict comes from
 }
 
 // Why explains what the lists of a domain say about an address and a message with
@@ -50,6 +51,11 @@ func (s *Service) Why(ctx context.Context, domainID int64, address string, tags 
 		x.Reasons = append(x.Reasons, Reason{e, e.because(), e.means()})
 	}
 	x.Verdict = judge(found, tags)
+	for i := range found {
+		if v := judge(found[i:i+1], tags); v != nil && v.Code == x.Verdict.Code && x.Decides == nil {
+			x.Decides = &x.Reasons[i]
+		}
+	}
 	return x, nil
 }
 
