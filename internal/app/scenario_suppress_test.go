@@ -12,6 +12,7 @@ import (
 
 	"postroad/internal/apptest"
 	"postroad/internal/config"
+	"postroad/internal/core/event"
 )
 
 // addressList is what differs between the lists of addresses.
@@ -144,6 +145,31 @@ func TestScenarioSuppressed(t *testing.T) {
 		s.run(t, []probe{{name: c.list, path: "/v3/example.com/events?pretty=no&event=failed&recipient=" + to,
 			want: fmt.Sprintf(`{"items":[{"event":"failed",**"log-level":"error","severity":"permanent","reason":"%s",**"delivery-status":{**"code":%d,**"message":"**",**`, c.reason, 605+i)},
 			{name: c.list + " text", path: "/v3/example.com/events?pretty=no&event=failed&recipient=" + to, want: "**" + c.text + "**"}})
+	}
+}
+
+// One of several recipients is suppressed: of a message, of a batch, of a list.
+func TestScenarioSuppressedAmongOthers(t *testing.T) {
+	s := newStage(t, config.Serve)
+	k := s.World.Sink(t, "mx.many.test", apptest.Script{})
+	s.World.MX(t, "many.test", k.Host)
+	const gone, fine = "gone@many.test", "fine@many.test"
+	s.Must("POST", "/v3/example.com/bounces", []string{"address", "Gone@many.test"})
+	s.Must("POST", "/v3/lists", []string{"address", "l@example.com"})
+	for _, a := range []string{gone, fine} {
+		s.Must("POST", "/v3/lists/l@example.com/members", []string{"address", a})
+	}
+	for n, form := range [][]string{{"to", gone + "," + fine}, {"to", gone, "to", fine, "recipient-variables", `{"gone@many.test":{"a":"1"},"fine@many.test":{"a":"2"}}`, "subject", "%recipient.a%"},
+		{"to", "l@example.com"}} {
+		s.Send("example.com", form)
+		s.WaitFor(n+1, "failures", func(e *event.Event) bool {
+			return e.Doc.Event == event.Failed && e.Doc.Recipient == gone && e.Doc.Reason == "suppress-bounce" && e.Doc.DeliveryStatus.Code == 605
+		})
+		for _, m := range k.Await(t, n+1) {
+			if len(m.To) != 1 || m.To[0] != fine {
+				t.Errorf("sent to %q", m.To)
+			}
+		}
 	}
 }
 

@@ -87,8 +87,7 @@ func lookUp(ctx context.Context, d *db.DB, domainID int64, lookup string) (found
 		err := r.Scan(&e.Kind, &e.Tag)
 		found = append(found, e)
 		return err
-	}, "SELECT kind, tag FROM suppression WHERE domain_id = ? AND lookup = ? AND kind IN ('bounces', 'complaints', 'unsubscribes')",
-		domainID, lookup)
+	}, "SELECT kind, tag FROM suppression WHERE domain_id = ? AND lookup = ?", domainID, lookup)
 	return found, err
 }
 
@@ -110,8 +109,8 @@ func isAllowed(tx *db.Tx, domainID int64, lookup string) (bool, error) {
 // selectAbout returns every row about an address: its own on all lists, and that
 // of its domain on the allowlist.
 func selectAbout(tx *db.Tx, domainID int64, lookup string) ([]row, error) {
-	return selectRows(tx, domainID, "SELECT "+entryColumns+" FROM suppression WHERE domain_id = ? AND kind IN (?, ?, ?, ?) AND lookup IN (?, ?) ORDER BY kind, id",
-		domainID, string(Bounces), string(Complaints), string(Unsubscribes), string(Allowlist), lookup, domainOf(lookup))
+	return selectRows(tx, domainID, "SELECT "+entryColumns+" FROM suppression WHERE domain_id = ? AND lookup IN (?, ?) ORDER BY kind, id",
+		domainID, lookup, domainOf(lookup))
 }
 
 // selectOne returns the rows of one address on one list.

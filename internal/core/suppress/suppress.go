@@ -204,6 +204,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 	if !ok {
 		return nil
 	}
+	n.Cause = causeOf(e)
 	if n.Kind == Bounces {
 		allowed, err := isAllowed(tx, e.DomainID, key(n.Address))
 		if err != nil {
@@ -220,7 +221,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 // recipient itself is listed, not policy refusals or giving up after retries.
 func entryOf(e *event.Event) (Entry, bool) {
 	d := &e.Doc
-	n := Entry{DomainID: e.DomainID, Address: d.Recipient, Cause: causeOf(e)}
+	n := Entry{DomainID: e.DomainID, Address: d.Recipient}
 	if d.Message != nil {
 		n.MessageID = d.Message.Headers.MessageID
 	}

@@ -3,6 +3,9 @@
 -- A JSON object (suppress.Cause), '' of entries that are older than this column.
 ALTER TABLE suppression ADD COLUMN cause TEXT NOT NULL DEFAULT '';
 
+-- The question before each delivery is one search, whatever the number of lists.
+CREATE INDEX suppression_lookup ON suppression (domain_id, lookup, kind, tag);
+
 -- done is how many bytes of the file the work stands behind, line the number of
 -- the line that begins there.
 CREATE TABLE suppression_import (
