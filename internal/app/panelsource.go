@@ -166,7 +166,7 @@ func (p *panelSource) listed(ctx context.Context, v *message.View, rcpt string, 
 	}
 	d.Recipients[i].Listed = &panel.Listed{}
 	if r := x.Decides; r != nil {
-		out := &panel.Listed{Since: time.UnixMicro(r.CreatedAt), Because: r.Because, Subject: r.Cause.Subject}
+		out := &panel.Listed{Since: time.UnixMicro(r.CreatedAt), Because: strings.TrimRight(r.Because, ". "), Subject: r.Cause.Subject}
 		d.Recipients[i].Listed = out
 		if r.Cause.Message != 0 {
 			m, err := p.find(ctx, strconv.FormatInt(r.Cause.Message, 10))
