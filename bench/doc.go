@@ -4,8 +4,8 @@
 // Every subcommand starts what it measures itself, in a directory of its own
 // that is removed at the end, and talks to it over the loopback only. The load
 // tool and the sink are never counted as part of the system under test. The
-// package imports nothing of postroad: it sees the program as a client and as
-// a mail server see it.
+// package imports nothing of postroad but for bench suppress: it sees the program
+// as a client and as a mail server see it.
 //
 // Postfix and opendkim are those installed. Haraka comes from npm, OpenSMTPD
 // and Exim from Debian's packages; they are kept in the user's cache directory
@@ -26,6 +26,7 @@
 //	bench batch        one request for 1,000 recipients with variables
 //	bench latency      mail to other destinations while one gets all it can
 //	bench deep         a queue of many deferred deliveries: memory, disk, start
+//	bench suppress     look-ups of suppressed addresses, idle and while an import writes
 //	bench memory       resident memory over many messages
 //	bench fetch        get the other products, for a run without network
 //	bench load         load on a server that runs already

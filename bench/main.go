@@ -31,6 +31,7 @@ func commands() []command {
 		{kindBatch, "one request for 1,000 recipients with variables", defineBatch},
 		{kindDeep, "a queue of many deferred deliveries", defineDeep},
 		{kindLatency, "waiting of mail to other destinations under full load", defineLatency},
+		{kindSuppress, "look-ups of suppressed addresses", defineSuppress},
 		{"memory", "resident memory over many messages", defineMemory},
 		{"fetch", "get the products to compare with", defineFetch},
 		{"load", "load on a server that runs already", defineLoad},

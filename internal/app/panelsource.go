@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -135,6 +136,9 @@ func (p *panelSource) Message(ctx context.Context, id, rcpt string) (panel.Messa
 	}
 	rcpt = recipient(m, rcpt)
 	d := detail(v, rcpt)
+	if err := p.listed(ctx, v, rcpt, &d); err != nil {
+		return panel.MessageDetail{}, err
+	}
 	if err := p.content(m, rcpt, &d); err != nil {
 		return panel.MessageDetail{}, err
 	}
@@ -146,6 +150,40 @@ func (p *panelSource) Message(ctx context.Context, id, rcpt string) (panel.Messa
 		d.Webhooks = append(d.Webhooks, p.call(ctx, &calls[i]))
 	}
 	return d, p.neighbours(ctx, m, &d)
+}
+
+// listed says of the recipient the page is about why it is suppressed, to those
+// whose role may read the lists.
+func (p *panelSource) listed(ctx context.Context, v *message.View, rcpt string, d *panel.MessageDetail) error {
+	i := slices.IndexFunc(d.Recipients, func(r panel.Recipient) bool { return r.Address == rcpt && r.Status == panel.Suppressed })
+	who, err := p.user(ctx)
+	if err != nil || i < 0 || !account.Allowed(who.Role, op.Suppressions, op.Read) {
+		return err
+	}
+	x, err := p.a.suppress.Why(ctx, v.DomainID, rcpt, v.Meta.Options.Tags)
+	if err != nil {
+		return err
+	}
+	d.Recipients[i].Listed = &panel.Listed{}
+	if r := x.Decides; r != nil {
+		out := &panel.Listed{Since: time.UnixMicro(r.CreatedAt), Because: strings.TrimRight(r.Because, ". "), Subject: r.Cause.Subject}
+		d.Recipients[i].Listed = out
+		if r.Cause.Message != 0 {
+			m, err := p.find(ctx, strconv.FormatInt(r.Cause.Message, 10))
+			if err != nil {
+				return ignoreMissing(err)
+			}
+			out.ID = strconv.FormatInt(m.ID, 10)
+		}
+	}
+	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, panel.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (p *panelSource) content(m *message.Message, rcpt string, d *panel.MessageDetail) error {

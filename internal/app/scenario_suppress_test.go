@@ -2,10 +2,17 @@ package app_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
+	"postroad/internal/apptest"
 	"postroad/internal/config"
+	"postroad/internal/core/event"
 )
 
 // addressList is what differs between the lists of addresses.
@@ -139,4 +146,136 @@ func TestScenarioSuppressed(t *testing.T) {
 			want: fmt.Sprintf(`{"items":[{"event":"failed",**"log-level":"error","severity":"permanent","reason":"%s",**"delivery-status":{**"code":%d,**"message":"**",**`, c.reason, 605+i)},
 			{name: c.list + " text", path: "/v3/example.com/events?pretty=no&event=failed&recipient=" + to, want: "**" + c.text + "**"}})
 	}
+}
+
+// One of several recipients is suppressed: of a message, of a batch, of a list.
+func TestScenarioSuppressedAmongOthers(t *testing.T) {
+	s := newStage(t, config.Serve)
+	k := s.World.Sink(t, "mx.many.test", apptest.Script{})
+	s.World.MX(t, "many.test", k.Host)
+	const gone, fine = "gone@many.test", "fine@many.test"
+	s.Must("POST", "/v3/example.com/bounces", []string{"address", "Gone@many.test"})
+	s.Must("POST", "/v3/lists", []string{"address", "l@example.com"})
+	for _, a := range []string{gone, fine} {
+		s.Must("POST", "/v3/lists/l@example.com/members", []string{"address", a})
+	}
+	for n, form := range [][]string{{"to", gone + "," + fine}, {"to", gone, "to", fine, "recipient-variables", `{"gone@many.test":{"a":"1"},"fine@many.test":{"a":"2"}}`, "subject", "%recipient.a%"},
+		{"to", "l@example.com"}} {
+		s.Send("example.com", form)
+		s.WaitFor(n+1, "failures", func(e *event.Event) bool {
+			return e.Doc.Event == event.Failed && e.Doc.Recipient == gone && e.Doc.Reason == "suppress-bounce" && e.Doc.DeliveryStatus.Code == 605
+		})
+		for _, m := range k.Await(t, n+1) {
+			if len(m.To) != 1 || m.To[0] != fine {
+				t.Errorf("sent to %q", m.To)
+			}
+		}
+	}
+}
+
+func TestScenarioImport(t *testing.T) {
+	s := newStage(t, config.Serve)
+	const taken = `{"message":"file uploaded successfully for processing. standby..."}`
+	csv := func(data string) []upload { return []upload{{"file", "l.csv", "text/csv", data}} }
+	for _, list := range []string{"bounces", "complaints", "unsubscribes", "whitelists"} {
+		path := "/v3/example.com/" + list + "/import"
+		s.run(t, []probe{
+			{name: list, path: path, files: csv("address\na@example.net\nnobody\n"), status: 202, want: taken, header: "Location: /v1/postroad/suppression-imports/**"},
+			{name: "bad header", path: path, files: csv("mail\na@example.net\n"), status: 400, want: `{"message":"while reading csv header"}`, header: "X-Hint: the first line must name a column address**"},
+			{name: "no file", path: path, parts: []string{"x", "y"}, status: 400, want: `{"message":"Missing mandatory parameter: file"}`},
+			{name: "too large", path: path, files: csv("address\n" + strings.Repeat("xxxxxxxxxxxxxxx\n", 25<<16)), status: 400, want: `{"message":"CSV file is too big, max allowed size is 25 MB"}`},
+			{name: "no domain", path: "/v3/elsewhere.example/" + list + "/import", files: csv("address\n"), status: 404, want: `{"message":"Domain not found"}`},
+			{name: "analyst", as: "basic", path: path, files: csv("address\n"), status: 401, want: forbidden},
+			{name: "sending key", as: "sending", path: path, files: csv("address\n"), status: 401, want: forbidden},
+			{name: "support", as: "support", path: path, files: csv("address\nb@example.net"), status: 202, want: taken},
+		})
+	}
+	const path = "/v1/postroad/suppression-imports"
+	s.Until("the imports to end", func() bool {
+		_, body := s.Do("GET", path, nil)
+		return strings.Count(string(body), `"state":"finished"`) == 8
+	})
+	list := decode[struct {
+		Items []struct{ ID, List, File string }
+	}](t, s.check(t, probe{path: path, as: "support", want: `{"items":[{"id":"**","domain":"example.com","list":"whitelists","file":"l.csv","key-id":"**","state":"finished",` +
+		`"size":21,"done":21,"imported":1,"failed":0,"created":"**Z","started":"**Z","finished":"**Z"},**`}))
+	first := path + "/" + list.Items[len(list.Items)-1].ID
+	s.run(t, []probe{
+		{name: "one", path: first, want: `{"id":"**","domain":"example.com","list":"bounces",**"imported":1,"failed":1,**`},
+		{name: "its errors", path: first + "/errors", want: `{"items":[{"line":3,"reason":"**domain missing","content":"nobody"}],"failed":1}`},
+		{name: "as CSV", path: first + "/errors?format=csv", want: "line,reason,content\n3,**domain missing\",nobody", header: "Content-Type: text/csv**"},
+		{name: "unknown", path: path + "/1", status: 404, want: `{"message":"Import not found"}`},
+		{name: "analyst reads none", as: "basic", path: first, status: 401, want: forbidden},
+		{name: "imported", path: "/v3/example.com/complaints/A@example.net", want: `{"address":"a@example.net",**`},
+	})
+}
+
+// A bounce, and what is said about it when the next message is not sent.
+func TestScenarioWhy(t *testing.T) {
+	s := newStage(t, config.Serve)
+	k := s.World.Sink(t, "mx.bounce.test", apptest.Script{Any: "550 5.1.1 no such user"})
+	s.World.MX(t, "bounce.test", k.Host)
+	const to = "gone@bounce.test"
+	id := s.Send("example.com", []string{"to", to, "subject", "First"})
+	first := s.Outcome(id, to, 1)
+	conns, _ := k.Conns()
+	second := s.Outcome(s.Send("example.com", []string{"to", to, "subject", "Second"}), to, 1)
+	if n, _ := k.Conns(); n != conns || second.DeliveryStatus.Code != 605 {
+		t.Errorf("%d attempts more, %+v", n-conns, second.DeliveryStatus)
+	}
+	const path = "/v1/postroad/domains/example.com/suppressions/"
+	said := s.check(t, probe{path: path + "GONE@bounce.test", want: `{"address":"GONE@bounce.test","suppressed":true,"code":605,"reason":"suppress-bounce","allowed":false,"items":[{"list":"bounces",` +
+		`"value":"gone@bounce.test","since":"**Z","code":"550","text":"no such user","because":"the recipient's server refused a message for good: 550 no such user",` +
+		`"means":"No message of the domain is sent to it.","cause":{"by":"event","event":"failed","event-id":"` + first.ID + `","message-id":"` + first.Message.Headers.MessageID +
+		`","message":"**","storage-key":"` + first.Storage.Key + `","subject":"First"}}]}`})
+	cause := decode[struct {
+		Items []struct{ Cause struct{ Message string } }
+	}](t, said).Items[0].Cause.Message
+	s.run(t, []probe{
+		{name: "the message named", path: "/v1/postroad/messages/" + cause, want: `{"id":"` + cause + `","message-id":"` + first.Message.Headers.MessageID + `",**`},
+		{name: "not listed", path: path + "fine@bounce.test", want: `{"address":"fine@bounce.test","suppressed":false,"allowed":false,"items":[]}`},
+		{name: "no address", path: path + "x", status: 400},
+		{name: "other domain", path: "/v1/postroad/domains/elsewhere.example/suppressions/" + to, status: 404, want: `{"message":"Domain not found"}`},
+		{name: "analyst", as: "basic", path: path + to, status: 401, want: forbidden},
+		{name: "support", as: "support", path: path + to},
+		{name: "test mode is not kept back", path: "/v3/example.com/messages", form: []string{"from", "a@example.com", "to", to, "text", "x", "o:testmode", "yes"}},
+	})
+	page := s.panel(t, second.Message.Headers.MessageID)
+	link := `<a href="/messages/` + cause + `"><bdi>First</bdi></a>`
+	if !strings.Contains(page, "Listed since") || !strings.Contains(page, "refused a message for good: 550 no such user") || !strings.Contains(page, link) {
+		t.Errorf("the page of the second message does not say why:\n%s", page[:min(len(page), 3000)])
+	}
+	s.Must("DELETE", "/v3/example.com/bounces/"+to, nil)
+	if page := s.panel(t, second.Message.Headers.MessageID); !strings.Contains(page, "The address is no longer on the list.") {
+		t.Error("the page does not say that the address is off the list")
+	}
+}
+
+// panel returns the page of a message as an administrator sees it.
+func (s *stage) panel(t *testing.T, id string) string {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := http.Client{Jar: jar}
+	get := func(res *http.Response, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%d %v", res.StatusCode, err)
+		}
+		return string(b)
+	}
+	form := regexp.MustCompile(`name="csrf" value="([^"]*)"`).FindStringSubmatch(get(c.Get(s.URL + "/login")))
+	values := url.Values{"key": {s.Key}}
+	if form != nil {
+		values.Set("csrf", form[1])
+	}
+	get(c.PostForm(s.URL+"/login", values))
+	return get(c.Get(s.URL + "/messages/" + url.PathEscape(id)))
 }

@@ -146,6 +146,7 @@ type request struct {
 type answer struct {
 	raw      json.RawMessage
 	hint     string // X-Hint: what the server has to remark
+	location string // what the answer says is elsewhere
 	replayed bool   // the answer of an earlier request with the same idempotency key
 }
 
@@ -188,7 +189,7 @@ func (c *client) call(ctx context.Context, r request, out any) (*answer, error) 
 	if err := json.Unmarshal(body, out); err != nil {
 		return nil, c.stranger("its answer is not what this program expects")
 	}
-	return &answer{body, res.Header.Get("X-Hint"), res.Header.Get("Idempotent-Replayed") == "true"}, nil
+	return &answer{body, res.Header.Get("X-Hint"), res.Header.Get("Location"), res.Header.Get("Idempotent-Replayed") == "true"}, nil
 }
 
 // stranger is the error of a server that does not seem to be ours.

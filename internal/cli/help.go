@@ -24,8 +24,12 @@ func helpOn(e *Env, args []string) error {
 func printHelp(w io.Writer) error {
 	var b bytes.Buffer
 	b.WriteString("postroad: a mail platform in one program\n\nUsage: postroad COMMAND [options]\n\n")
+	wide := 0
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-14s %s\n", c.name, c.summary)
+		wide = max(wide, len(c.name))
+	}
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-*s  %s\n", wide, c.name, c.summary)
 	}
 	b.WriteString("\nOptions of a command: postroad COMMAND --help\n" +
 		"Start here:           postroad dev\n" +

@@ -42,6 +42,7 @@ type DB struct {
 	w, r    *sql.DB
 	group   *group
 	lock    *sql.Conn // holds the lock of Exclusive
+	lookups sync.Map  // prepared statements of Lookup by their text
 
 	// writing orders SQLite's writers fairly; its own busy handler would poll.
 	writing sync.Mutex
@@ -179,6 +180,37 @@ func (d *DB) Read(ctx context.Context, fn func(*Tx) error) error {
 func (d *DB) Peek(ctx context.Context, fn func(*Tx) error) error {
 	tx, err := d.in(ctx, d.r, &sql.TxOptions{ReadOnly: true}, fn)
 	return tx.end(err)
+}
+
+// Lookup is Peek for one query of which there are very many: its text is kept
+// prepared, and no transaction is begun and ended around it. scan is called for
+// every row. The set of texts must be small and fixed.
+func (d *DB) Lookup(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
+	st, err := d.prepared(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return each(rows, scan)
+}
+
+// prepared returns the statement of a text, which lives as long as the pool. Two
+// who prepare the same one at once keep the first.
+func (d *DB) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st, ok := d.lookups.Load(query); ok {
+		return st.(*sql.Stmt), nil
+	}
+	st, err := d.r.PrepareContext(ctx, d.Dialect.Rebind(query))
+	if err != nil {
+		return nil, err
+	}
+	if first, taken := d.lookups.LoadOrStore(query, st); taken {
+		return first.(*sql.Stmt), st.Close()
+	}
+	return st, nil
 }
 
 // Write runs fn in a transaction of its own and commits it unless fn returns

@@ -230,3 +230,48 @@ func (w *waited) After(d time.Duration) (<-chan time.Time, func()) {
 	w.c <- struct{}{}
 	return c, stop
 }
+
+func TestLookup(t *testing.T) {
+	dbtest.Each(t, clock.System{}, steps, func(t *testing.T, d *db.DB) {
+		ctx := context.Background()
+		get := func(id int64) (names []string, err error) {
+			err = d.Lookup(ctx, func(r *sql.Rows) error {
+				var name string
+				err := r.Scan(&name)
+				names = append(names, name)
+				return err
+			}, "SELECT name FROM t WHERE id >= ? AND name <> '?' ORDER BY id", id)
+			return names, err
+		}
+		var wg sync.WaitGroup
+		for i := range int64(40) { // its text is prepared by several at once
+			if err := d.Write(ctx, func(tx *db.Tx) error {
+				_, err := tx.Exec("INSERT INTO t (id, name, body) VALUES (?, ?, ?)", i, fmt.Sprint("n", i), []byte{})
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				if got, err := get(i); err != nil || len(got) == 0 || got[0] != fmt.Sprint("n", i) {
+					t.Errorf("%d: %q %v", i, got, err)
+				}
+			})
+		}
+		wg.Wait()
+		if got, err := get(40); err != nil || len(got) != 0 {
+			t.Errorf("%q %v", got, err)
+		}
+		boom := errors.New("boom")
+		if err := d.Lookup(ctx, func(*sql.Rows) error { return boom }, "SELECT name FROM t WHERE id = ?", 1); err != boom {
+			t.Errorf("%v", err)
+		}
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := d.Lookup(over, func(*sql.Rows) error { return nil }, "SELECT name FROM t WHERE id = ?", 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		if err := d.Lookup(ctx, func(*sql.Rows) error { return nil }, "SELECT x FROM nowhere"); err == nil {
+			t.Error("no error for a table that is not there")
+		}
+	})
+}

@@ -128,6 +128,10 @@ func (t *Tx) Each(scan func(*sql.Rows) error, query string, args ...any) error {
 	if err != nil {
 		return err
 	}
+	return each(rows, scan)
+}
+
+func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {

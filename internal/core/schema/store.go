@@ -28,6 +28,8 @@ func LastID(tx *db.Tx) (int64, error) {
 		{"list", "id"},
 		{"list_member", "id"},
 		{"list_upload", "id"},
+		{"suppression", "id"},
+		{"suppression_import", "id"},
 		{"tag", "id"},
 		{"template", "id"},
 		{"template_version", "id"},

@@ -15,11 +15,12 @@ type Domains interface {
 	Owned(ctx context.Context, c *account.Caller, name string) (*domain.Domain, error)
 }
 
-// Ops returns the operations of the four lists.
+// Ops returns the operations of the four lists and those that tell of them.
 func (s *Service) Ops(d Domains) []op.Op {
 	return slices.Concat(
 		bounceOps(&list{s, d, Bounces}), complaintOps(&list{s, d, Complaints}),
 		unsubscribeOps(&list{s, d, Unsubscribes}), allowOps(&list{s, d, Allowlist}),
+		s.importOps(), []op.Op{whyOp(&list{s: s, domains: d})},
 	)
 }
 
@@ -161,7 +162,7 @@ func adder[In any, Out any, P interface {
 			return nil, err
 		}
 		for i := range b.entries {
-			b.entries[i].Kind, b.entries[i].DomainID = l.kind, id
+			b.entries[i].Kind, b.entries[i].DomainID, b.entries[i].Cause = l.kind, id, Cause{By: ByKey, Key: account.From(ctx).KeyID}
 		}
 		if err := l.s.Put(ctx, b.entries); err != nil {
 			return nil, err

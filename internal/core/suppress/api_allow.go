@@ -95,5 +95,6 @@ func allowOps(l *list) []op.Op {
 		op.New("DELETE", l.path()+"/{value}", op.Allowlist, op.Write, "Remove an allowlist entry", remover[valueIn](l, gone)),
 		op.New("DELETE", l.path(), op.Allowlist, op.Write, "Remove the whole allowlist",
 			clearer(l, "Allowlist addresses/domains for this domain have been removed")),
+		importOp(l, op.Allowlist, "the allowlist"),
 	}
 }

@@ -102,6 +102,7 @@ func bounceOps(l *list) []op.Op {
 			remover[addressIn](l, removedWith("Bounced address has been removed"))),
 		op.New("DELETE", l.path(), op.Suppressions, op.Write, "Remove all bounces",
 			clearer(l, "Bounced addresses for this domain have been removed")),
+		importOp(l, op.Suppressions, "bounces"),
 	}
 }
 
@@ -141,5 +142,6 @@ func complaintOps(l *list) []op.Op {
 			remover[addressIn](l, removedWith("Spam complaint has been removed"))),
 		op.New("DELETE", l.path(), op.Suppressions, op.Write, "Remove all complaints",
 			clearer(l, "Complaint addresses for this domain have been removed")),
+		importOp(l, op.Suppressions, "complaints"),
 	}
 }

@@ -95,5 +95,6 @@ func unsubscribeOps(l *list) []op.Op {
 			remover[removeTagIn](l, removedWith("Unsubscribe event has been removed"))),
 		op.New("DELETE", l.path(), op.Suppressions, op.Write, "Remove all unsubscribes",
 			clearer(l, "Unsubscribe addresses for this domain have been removed")),
+		importOp(l, op.Suppressions, "unsubscribes"),
 	}
 }

@@ -3,6 +3,7 @@ package suppress_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +136,45 @@ func TestPagingEchoesThePath(t *testing.T) {
 		for _, path := range []string{"/v3/example.com/bounces", "/example.com/bounces", "/v3/example%2ecom/bounces"} {
 			if p, _ := a.fetch(path + "?limit=5"); p.Paging.First != host+path+"?limit=5&term=" {
 				a.t.Errorf("%s: %s", path, p.Paging.First)
+			}
+		}
+	})
+}
+
+// An internationalised address is one entry, whichever form it is given, found,
+// paged and removed by.
+func TestInternationalised(t *testing.T) {
+	const u, ascii, decomposed = "J\u00fcrgen@B\u00fccher.example", "j\u00fcrgen@xn--bcher-kva.example", "ju\u0308rgen@bu\u0308cher.EXAMPLE"
+	eachAPI(t, func(a *api) {
+		for _, list := range []string{"bounces", "complaints", "unsubscribes"} {
+			path := "/v3/example.com/" + list
+			for _, form := range []string{ascii, decomposed, u} {
+				a.addAll(list, `{"address":"`+form+`"}`)
+			}
+			a.addAll(list, `{"address":"a@example.com"}`, `{"address":"z\u00fc@example.com"}`)
+			for _, form := range []string{u, ascii, decomposed} {
+				escaped := url.QueryEscape(form)
+				if w := a.send("admin", "GET", path+"/"+escaped, "", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"address":"`+u+`"`) {
+					a.t.Errorf("%s: %d %s", form, w.Code, w.Body)
+				}
+				for query, want := range map[string]string{"?term=" + escaped: u, "?page=next&address=" + escaped: "z\u00fc", "?page=previous&address=" + escaped: "a", "?term=" + url.QueryEscape("J\u00dcRG"): u} {
+					if _, got := a.fetch(path + query); got != want {
+						a.t.Errorf("%s%s: %q, want %q", list, query, got, want)
+					}
+				}
+			}
+			p, got := a.fetch(path + "?limit=2")
+			if got != "a "+u {
+				a.t.Errorf("%q", got)
+			}
+			if _, got = a.fetch(p.Paging.Next); got != "z\u00fc" {
+				a.t.Errorf("%q", got)
+			}
+			if w := a.send("admin", "DELETE", path+"/"+url.PathEscape(decomposed), "", ""); w.Code != 200 {
+				a.t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if _, got := a.fetch(path); got != "a z\u00fc" {
+				a.t.Errorf("%q", got)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package suppress
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"slices"
 	"strings"
@@ -17,15 +18,15 @@ type row struct {
 }
 
 const (
-	entryColumns  = "id, kind, address, lookup, tag, code, reason, message_id, created_at"
-	insertColumns = "id, domain_id, kind, address, lookup, tag, code, reason, message_id, created_at"
+	entryColumns  = "id, kind, address, lookup, tag, code, reason, message_id, created_at, cause"
+	insertColumns = "id, domain_id, kind, address, lookup, tag, code, reason, message_id, created_at, cause"
 	// insertWidth is the number of insertColumns.
-	insertWidth = 10
+	insertWidth = 11
 	// insertRows is how many rows one statement writes, well within the
 	// engines' limits of parameters.
 	insertRows  = 250
 	onDuplicate = " ON CONFLICT (domain_id, kind, lookup, tag) DO UPDATE SET address = excluded.address, code = excluded.code, " +
-		"reason = excluded.reason, message_id = excluded.message_id, created_at = excluded.created_at"
+		"reason = excluded.reason, message_id = excluded.message_id, created_at = excluded.created_at, cause = excluded.cause"
 )
 
 // distinct returns the rows of entries, with ids in the order given: the last one
@@ -60,7 +61,11 @@ func upsert(tx *db.Tx, rows []row) error {
 		args := make([]any, 0, len(part)*insertWidth)
 		for i := range part {
 			r := &part[i]
-			args = append(args, r.id, r.DomainID, string(r.Kind), r.Address, r.lookup, r.Tag, r.Code, r.Reason, r.MessageID, r.CreatedAt)
+			cause, err := r.Cause.encode()
+			if err != nil {
+				return err
+			}
+			args = append(args, r.id, r.DomainID, string(r.Kind), r.Address, r.lookup, r.Tag, r.Code, r.Reason, r.MessageID, r.CreatedAt, cause)
 		}
 		if _, err := tx.Exec(upsertSQL(len(part)), args...); err != nil {
 			return err
@@ -74,23 +79,23 @@ func upsertSQL(rows int) string {
 	return "INSERT INTO suppression (" + insertColumns + ") VALUES " + marks + onDuplicate
 }
 
-// selectAddress returns kind and tag of every entry of an address.
-func selectAddress(tx *db.Tx, domainID int64, lookup string) (found []Entry, err error) {
-	err = tx.Each(func(r *sql.Rows) error {
+// lookUp returns kind and tag of every entry of an address. It is a Lookup:
+// entries are written in SQL, never staged, and every delivery asks.
+func lookUp(ctx context.Context, d *db.DB, domainID int64, lookup string) (found []Entry, err error) {
+	err = d.Lookup(ctx, func(r *sql.Rows) error {
 		e := Entry{DomainID: domainID}
 		err := r.Scan(&e.Kind, &e.Tag)
 		found = append(found, e)
 		return err
-	}, "SELECT kind, tag FROM suppression WHERE domain_id = ? AND lookup = ? AND kind IN ('bounces', 'complaints', 'unsubscribes')",
-		domainID, lookup)
+	}, "SELECT kind, tag FROM suppression WHERE domain_id = ? AND lookup = ?", domainID, lookup)
 	return found, err
 }
 
 // hasAny reports whether the domain has any entry.
-func hasAny(tx *db.Tx, domainID int64) (bool, error) {
-	n := 0
-	err := tx.QueryRow("SELECT COUNT(*) FROM (SELECT 1 FROM suppression WHERE domain_id = ? LIMIT 1) x", domainID).Scan(&n)
-	return n > 0, err
+func hasAny(ctx context.Context, d *db.DB, domainID int64) (any bool, err error) {
+	err = d.Lookup(ctx, func(*sql.Rows) error { any = true; return nil },
+		"SELECT 1 FROM suppression WHERE domain_id = ? LIMIT 1", domainID)
+	return any, err
 }
 
 // isAllowed reports whether the address or its domain is on the allowlist.
@@ -99,6 +104,13 @@ func isAllowed(tx *db.Tx, domainID int64, lookup string) (bool, error) {
 	err := tx.QueryRow("SELECT COUNT(*) FROM suppression WHERE domain_id = ? AND kind = ? AND lookup IN (?, ?)",
 		domainID, string(Allowlist), lookup, domainOf(lookup)).Scan(&n)
 	return n > 0, err
+}
+
+// selectAbout returns every row about an address: its own on all lists, and that
+// of its domain on the allowlist.
+func selectAbout(tx *db.Tx, domainID int64, lookup string) ([]row, error) {
+	return selectRows(tx, domainID, "SELECT "+entryColumns+" FROM suppression WHERE domain_id = ? AND lookup IN (?, ?) ORDER BY kind, id",
+		domainID, lookup, domainOf(lookup))
 }
 
 // selectOne returns the rows of one address on one list.
@@ -144,9 +156,12 @@ func prefix(d db.Dialect, term string) (string, []any) {
 func selectRows(tx *db.Tx, domainID int64, query string, args ...any) (rows []row, err error) {
 	err = tx.Each(func(r *sql.Rows) error {
 		e := row{Entry: Entry{DomainID: domainID}}
-		err := r.Scan(&e.id, &e.Kind, &e.Address, &e.lookup, &e.Tag, &e.Code, &e.Reason, &e.MessageID, &e.CreatedAt)
+		var cause string
+		if err := r.Scan(&e.id, &e.Kind, &e.Address, &e.lookup, &e.Tag, &e.Code, &e.Reason, &e.MessageID, &e.CreatedAt, &cause); err != nil {
+			return err
+		}
 		rows = append(rows, e)
-		return err
+		return rows[len(rows)-1].Cause.decode(cause)
 	}, query, args...)
 	return rows, err
 }
@@ -168,6 +183,8 @@ func deleteSome(tx *db.Tx, domainID int64, kind Kind, before int64, n int) (int6
 
 // deleteDomain removes everything of a domain.
 func deleteDomain(tx *db.Tx, domainID int64) error {
-	_, err := tx.Exec("DELETE FROM suppression WHERE domain_id = ?", domainID)
-	return err
+	if _, err := tx.Exec("DELETE FROM suppression WHERE domain_id = ?", domainID); err != nil {
+		return err
+	}
+	return deleteImports(tx, "domain_id = ?", domainID)
 }

@@ -10,9 +10,8 @@ import (
 // whether it did. A transaction that has written it, and has not ended, is waited
 // for.
 func insertNew(tx *db.Tx, r row) (bool, error) {
-	n, err := tx.Exec("INSERT INTO suppression (id, domain_id, kind, address, lookup, tag, code, reason, message_id, created_at) VALUES "+
-		db.Marks(10)+" ON CONFLICT (domain_id, kind, lookup, tag) DO NOTHING",
-		r.id, r.DomainID, string(r.Kind), r.Address, r.lookup, r.Tag, r.Code, r.Reason, r.MessageID, r.CreatedAt)
+	n, err := tx.Exec("INSERT INTO suppression ("+insertColumns+") VALUES "+db.Marks(insertWidth)+" ON CONFLICT (domain_id, kind, lookup, tag) DO NOTHING",
+		r.id, r.DomainID, string(r.Kind), r.Address, r.lookup, r.Tag, r.Code, r.Reason, r.MessageID, r.CreatedAt, "")
 	return n > 0, err
 }
 

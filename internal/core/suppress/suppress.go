@@ -6,9 +6,11 @@
 // address in the transaction of the event. deliver asks Check before the first
 // attempt; a suppressed recipient fails without one.
 //
-// Table: suppression. lookup is the canonical form of the address; address is
+// Tables: suppression. lookup is the canonical form of the address; address is
 // the form it was given in. An unsubscribe has one row per tag, so that adding
-// a tag never removes another; the other kinds have one row per address.
+// a tag never removes another; the other kinds have one row per address. cause is
+// what put it there (Cause). suppression_import and those that begin with its
+// name: files that are imported in the background (RunImports).
 package suppress
 
 import (
@@ -47,8 +49,9 @@ type Entry struct {
 	Tag       string // of an unsubscribe: one tag, or "*" for the whole domain
 	Code      string // of a bounce: the reply code
 	Reason    string // of a bounce: the reply; of an allowlist entry: why
-	MessageID string // the message that caused it, "" when added by hand
+	MessageID string // Message-Id of the message that caused it, "" when added by hand
 	CreatedAt int64  // microseconds; 0 when adding means now
+	Cause     Cause
 }
 
 // Service checks and changes the lists.
@@ -56,6 +59,9 @@ type Service struct {
 	db  *db.DB
 	ids *ids.Source
 	log *slog.Logger
+
+	wake      chan struct{} // an import waits
+	receiving chan struct{} // files of imports that are coming in
 
 	mu    sync.RWMutex
 	seen  map[int64]presence
@@ -75,7 +81,8 @@ const presentFor = 5 * time.Second
 
 // New returns the service.
 func New(d *db.DB, source *ids.Source, log *slog.Logger) *Service {
-	return &Service{db: d, ids: source, log: log, seen: map[int64]presence{}}
+	return &Service{db: d, ids: source, log: log, seen: map[int64]presence{},
+		wake: make(chan struct{}, 1), receiving: make(chan struct{}, maxReceived)}
 }
 
 // Verdict says why an address is suppressed, in the words of the event.
@@ -103,16 +110,11 @@ func (s *Service) Check(ctx context.Context, domainID int64, address string, tag
 	if fresh && !last.any {
 		return nil, nil
 	}
-	var found []Entry
 	present := true
-	// Peek: entries are written in SQL, never staged, and every delivery asks.
-	err := s.db.Peek(ctx, func(tx *db.Tx) (err error) {
-		if found, err = selectAddress(tx, domainID, key(address)); err != nil || len(found) > 0 || fresh {
-			return err
-		}
-		present, err = hasAny(tx, domainID)
-		return err
-	})
+	found, err := lookUp(ctx, s.db, domainID, key(address))
+	if err == nil && len(found) == 0 && !fresh {
+		present, err = hasAny(ctx, s.db, domainID)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("suppressions: %w", err)
 	}
@@ -202,6 +204,7 @@ func (s *Service) Event(tx *db.Tx, e *event.Event) error {
 	if !ok {
 		return nil
 	}
+	n.Cause = causeOf(e)
 	if n.Kind == Bounces {
 		allowed, err := isAllowed(tx, e.DomainID, key(n.Address))
 		if err != nil {

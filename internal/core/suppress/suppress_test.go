@@ -228,6 +228,7 @@ func TestEvent(t *testing.T) {
 				continue
 			}
 			want := *tt.want
+			want.Cause = causeOf(&event.Event{Doc: tt.doc})
 			want.DomainID, want.CreatedAt = dom, start.UnixMicro()
 			if len(got) != 1 || got[0].Entry != want {
 				t.Errorf("%s: %+v, want %+v", tt.name, got, want)

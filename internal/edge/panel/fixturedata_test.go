@@ -80,7 +80,8 @@ func fixtureMessages(now time.Time) []MessageDetail {
 	later := one("bob@outlook.com", Deferred, try(at(8*time.Minute), 2100*time.Millisecond, Deferred, "outlook-com.olc.protection.outlook.com", 451, "4.7.500", "Server busy. Please try again later from [203.0.113.7]. (S77719)", "bob@outlook.com"))
 	later.NextTry = now.Add(4 * time.Minute)
 	stopped := one("old@example.net", Suppressed)
-	stopped.Reason = "old@example.net bounced on 2 Feb 2026: 550 5.1.1 No such user"
+	stopped.Reason = "Not delivering to previously bounced address"
+	stopped.Listed = &Listed{Since: at(30 * 24 * time.Hour), Because: "the recipient's server refused a message for good: 550 5.1.1 No such user", ID: "202603041228.8f2a", Subject: "Your receipt #1041"}
 	spam := one("carl@yahoo.com", Complained, try(at(3*time.Hour), 900*time.Millisecond, Delivered, "mta5.am0.yahoodns.net", 250, "", "ok dirdel", "carl@yahoo.com"))
 	soon := one("team@example.org", Scheduled)
 	soon.NextTry = now.Add(3 * time.Hour)

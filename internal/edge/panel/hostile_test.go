@@ -35,7 +35,7 @@ func hostile(text string) *store {
 	call := WebhookCall{ID: "hostile", Event: text, URL: text, Domain: text, MessageID: "h", Recipient: text, Created: now, State: CallPending,
 		Attempts: []CallAttempt{{Time: now, Status: 200, RequestHeaders: pairs, ResponseHeaders: pairs, RequestBody: text, ResponseBody: text}, {Time: now, Error: text}}}
 	m := MessageDetail{ID: "h", MessageID: text, Accepted: now, From: text, Sender: text, Subject: text, Domain: text, Tags: []string{text}, Via: text,
-		Recipients: []Recipient{{Address: text, Status: Failed, Attempts: []Attempt{a}, Reason: text}, {Address: "two@example.org", Status: Suppressed, Reason: text}},
+		Recipients: []Recipient{{Address: text, Status: Failed, Attempts: []Attempt{a}, Reason: text}, {Address: "two@example.org", Status: Suppressed, Reason: text, Listed: &Listed{Since: now, Because: text, ID: text, Subject: text}}},
 		Events:     []Event{{Time: now, Name: text, Recipient: text, Text: text, JSON: []byte(`{"a":"` + "mark</script>" + `"}`)}},
 		Headers:    pairs, Text: text, HTML: text, Parts: []Part{{Index: 1, Name: text, ContentType: text, ContentID: text}},
 		Webhooks: []WebhookCall{call}, Newer: text, Older: text,
@@ -53,6 +53,7 @@ func TestHostileText(t *testing.T) {
 	for _, tab := range []string{"timeline", "smtp", "preview", "text", "headers", "raw", "attachments", "webhooks", "request", "json"} {
 		paths = append(paths, "/messages/h?tab="+tab)
 	}
+	paths = append(paths, "/messages/h?rcpt=two@example.org")
 	// What the page contains when the text is harmless.
 	calm := map[string][]string{}
 	c := newClient(t, newHandler(hostile("mark"), true))

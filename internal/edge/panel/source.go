@@ -147,6 +147,17 @@ type Recipient struct {
 	// recipient, with the reason.
 	Chosen    time.Time
 	WhyChosen string
+	// Listed is what put a suppressed recipient on its list; nil if nobody asks or
+	// may know.
+	Listed *Listed
+}
+
+// Listed says why an address is on a suppression list.
+type Listed struct {
+	Since   time.Time // zero if it is no longer listed
+	Because string    // what put it there: a sentence without its end
+	ID      string    // message that caused it, empty if it is not there any more
+	Subject string    // of that message
 }
 
 // Attempt is one try at delivering to one recipient.

@@ -14,6 +14,7 @@ type Finding struct {
 	By     string    // who said them
 	Next   time.Time // the next try, zero if none
 	Did    string    // an address that was perhaps meant, empty if none
+	Listed *Listed   // why the recipient is on a suppression list, nil if that is not the matter
 }
 
 // Verdict sums up what is known about the given recipients of a message in one
@@ -78,7 +79,7 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 	case Scheduled:
 		f.Text = "Scheduled: not yet due." + strings.Replace(nextTry(r.NextTry, now), "Next try", "First attempt", 1)
 	case Suppressed:
-		f.Text = "Not sent: " + because(r.Reason, r.Address+" is on a suppression list") + "."
+		f.Text, f.Listed = "Not sent: "+because(r.Reason, r.Address+" is on a suppression list")+".", r.Listed
 	case Stored:
 		f.Text = fmt.Sprintf("Received for %s and stored; programs fetch it from the API.", r.Address)
 	case Rejected:
