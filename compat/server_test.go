@@ -63,7 +63,7 @@ func modes(t *testing.T, fn func(t *testing.T, s *server)) {
 
 // start runs the program until the test ends. It must end by itself, with
 // status 0, when asked to: a data race or a failed shutdown fails the test.
-func start(t *testing.T, mode string) *server {
+func start(t *testing.T, mode string, more ...string) *server {
 	t.Helper()
 	s := &server{mode: mode, key: adminKey}
 	addr := freeAddr(t)
@@ -75,7 +75,7 @@ func start(t *testing.T, mode string) *server {
 	} else {
 		args = append(args, "--https", "off", "--smtp", freeAddr(t))
 	}
-	s.run(t, args)
+	s.run(t, append(args, more...))
 	s.base = "http://" + addr
 	s.mg = s.client(t, s.key)
 	eventually(t, "the server is ready", func() error {
