@@ -30,6 +30,8 @@ func plan(t target, c choice, long bool) []measurement {
 	many := batch{target: t, posts: 20, recipients: 1000, singles: 4000, size: 10240, dkim: "both"}
 	others := delay{target: t, connections: 64, size: 10240, probes: 500, every: 10 * time.Millisecond}
 	waiting := deep{target: t, probes: 200, every: 10 * time.Millisecond, more: long}
+	links := follow{target: t, singly: 2000, hits: 20_000, connections: 64}
+	fill := render{}
 	lists := suppressed{entries: suppressShort, checks: 100_000, listed: 0.05}
 	held := memory{target: t, messages: 30000, connections: 64, size: 10240}
 	runs := 1
@@ -41,7 +43,7 @@ func plan(t target, c choice, long bool) []measurement {
 		many.singles, others.probes, held.messages = 20000, 1000, 100000
 	}
 	return []measurement{{kindLoopback, straight.run, runs}, {kindSign, signatures.run, runs}, {"e2e", through.run, 1}, {kindAccept, taking.run, 1}, {kindInbound, outside.run, 1},
-		{kindBare, http.run, 1}, {kindBatch, many.run, runs}, {kindLatency, others.run, runs}, {kindDeep, waiting.run, 1}, {kindSuppress, lists.run, 1}, {"memory", held.run, 1}}
+		{kindBare, http.run, 1}, {kindBatch, many.run, runs}, {kindLatency, others.run, runs}, {kindDeep, waiting.run, 1}, {kindSuppress, lists.run, 1}, {kindFollow, links.run, runs}, {kindRender, fill.run, runs}, {"memory", held.run, 1}}
 }
 
 // chosen leaves the parts named, all without a name.
@@ -65,7 +67,7 @@ func defineAll(f *flag.FlagSet) func(context.Context) error {
 	t.define(f)
 	c.define(f)
 	long := f.Bool("long", false, "more messages, medians of 3, a queue of 1,000,000; about 30 minutes")
-	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,inbound,bare,batch,latency,deep,suppress,memory")
+	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,inbound,bare,batch,latency,deep,suppress,follow,render,memory")
 	out := f.String("out", "", "file JSON lines are appended to")
 	return func(ctx context.Context) error {
 		dir, remove, err := workDir("")

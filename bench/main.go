@@ -32,6 +32,8 @@ func commands() []command {
 		{kindDeep, "a queue of many deferred deliveries", defineDeep},
 		{kindLatency, "waiting of mail to other destinations under full load", defineLatency},
 		{kindSuppress, "look-ups of suppressed addresses", defineSuppress},
+		{kindFollow, "links and pixels of delivered mail: answers and events", defineFollow},
+		{kindRender, "filling a stored template", defineRender},
 		{"memory", "resident memory over many messages", defineMemory},
 		{"fetch", "get the products to compare with", defineFetch},
 		{"load", "load on a server that runs already", defineLoad},

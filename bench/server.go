@@ -228,20 +228,26 @@ func (s *server) queued(ctx context.Context) (int, error) { return s.gauges(ctx,
 
 // gauges adds up metrics.
 func (s *server) gauges(ctx context.Context, names ...string) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.http+"/metrics", nil)
+	text, err := s.metrics(ctx)
 	if err != nil {
 		return 0, err
+	}
+	return sumMetrics(text, names)
+}
+
+// metrics returns what /metrics says.
+func (s *server) metrics(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.http+"/metrics", nil)
+	if err != nil {
+		return "", err
 	}
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return 0, err
-	}
-	return sumMetrics(string(text), names)
+	return string(text), err
 }
 
 // sumMetrics adds up metrics without labels; each must be there.
