@@ -53,7 +53,7 @@ func (a *App) makeQueue(ctx context.Context, source *ids.Source, returns report.
 	a.shape.OnChange(a.queue.Changed)
 	a.messages = message.New(message.Config{DB: a.db, IDs: source, Blobs: a.blobs, Events: a.events, Queue: a.queue, Domains: a.domains,
 		Logger: a.log, MaxBytes: int64(a.cfg.MaxMessage), Retention: a.cfg.Retention, GiveUp: giveUp(a.cfg.Retry), APIBase: a.apiBase(), Hostname: a.cfg.Hostname,
-		Dev: a.open(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(), Returns: returns, LinkKey: links, URLs: true, Timing: a.timing,
+		Dev: a.open(), Capture: a.dev(), Refuse: a.shed.refuse, MaxMemory: a.shed.receiving(), Returns: returns, LinkKey: links, URLs: true, Timing: a.timing,
 		TrackBase:          func(d *domain.Domain) string { return a.hosts.Base(d) },
 		UnsubscribeAddress: func(m *message.Message, recipient string) string { return a.optout.Address(m, recipient) },
 		Divert: func(ctx context.Context, sub *message.Submission) ([]*message.Submission, error) {

@@ -86,10 +86,12 @@ func (m *Message) values(v *Vars, with *tracked) (lookup mime.Lookup, links mime
 // personalised copy of a batch whose variables are still known. An empty
 // recipient means the first. It is for people who look at the message later, so
 // it has none of what tracking adds: whoever opens it or follows its links must
-// not count as the recipient, nor be able to unsubscribe them.
+// not count as the recipient, nor be able to unsubscribe them. Captured mail has
+// it, as nobody else sees it.
 func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
 	raw, err := s.Body(m)
-	if err != nil || !m.Meta.Batch {
+	all := s.Capture && s.tracks(m)
+	if err != nil || !m.Meta.Batch && !all {
 		return raw, err
 	}
 	if recipient == "" && len(m.Meta.Recipients) > 0 {
@@ -99,11 +101,16 @@ func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
 	if !ok {
 		v = Vars{To: recipient, Target: recipient}
 	}
-	t, err := mime.CompileTemplate(raw)
-	if err != nil {
-		return nil, fmt.Errorf("batch: %w", err)
+	compile, with := mime.CompileTemplate, (*tracked)(nil)
+	if all {
+		compile = func(raw []byte) (*mime.Template, error) { return s.Compile(m, raw) }
+		with = &tracked{s: s, m: m, recipient: recipient}
 	}
-	pieces, err := m.personalise(t, raw, v, nil)
+	t, err := compile(raw)
+	if err != nil {
+		return nil, fmt.Errorf("copy of %s: %w", m.MessageID, err)
+	}
+	pieces, err := m.personalise(t, raw, v, with)
 	if err != nil {
 		return nil, err
 	}

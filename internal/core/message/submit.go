@@ -59,6 +59,7 @@ type Config struct {
 	Hostname  string        // of this server, which reports are from
 	APIBase   string        // scheme://host for storage URLs of messages that did not come by HTTP
 	Dev       bool          // domains are made on first use
+	Capture   bool          // mail is looked at instead of delivered
 	MaxMemory int64         // bytes of messages being received at the same time; 0 means 512 MB
 	Refuse    func() error  // says why no mail is taken now, nil when it is; may be nil
 	URLs      bool          // whoever works the queue delivers to http and https URLs as well
