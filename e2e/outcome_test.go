@@ -38,9 +38,9 @@ func TestOutcomes(t *testing.T) {
 	b.until(`document.querySelector(".verdict .status, .verdict svg")`)
 
 	p.send("x+complain@example.com", "complaint")
-	verdict("complaint", "Captured for x+complain@example.com. Simulated: reported as spam.")
+	verdict("complaint", "Captured for x+complain@example.com. What followed: reported as spam.")
 	p.send("x+click@example.com", "clicked")
-	verdict("clicked", "It was not and will not be delivered. Simulated: opened once; clicked once.")
+	verdict("clicked", "It was not and will not be delivered. What followed: opened once; clicked once.")
 	p.send("x+reject@example.com", "refused")
 	verdict("refused", "Rejected")
 	p.send("x+552@example.com", "full")

@@ -60,11 +60,11 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 	switch r.Status {
 	case Captured:
 		f.Words, f.By = "", "" // of a simulated refusal before
-		f.Text = fmt.Sprintf("Captured for %s. It was not and will not be delivered.", r.Address) + simulated(engagement(r, events))
+		f.Text = fmt.Sprintf("Captured for %s. It was not and will not be delivered.", r.Address) + followed(engagement(r, events))
 	case Complained:
 		if r.Captured {
 			f.Words, f.By = "", ""
-			f.Text = fmt.Sprintf("Captured for %s.", r.Address) + simulated(engagement(r, events))
+			f.Text = fmt.Sprintf("Captured for %s.", r.Address) + followed(engagement(r, events))
 			break
 		}
 		fallthrough
@@ -90,12 +90,13 @@ func verdictOne(accepted time.Time, r Recipient, events []Event, now time.Time) 
 	return f
 }
 
-// simulated marks what a captured message's recipient is said to have done.
-func simulated(did string) string {
+// followed tells what happened to a captured message: what its recipient was said
+// to do, or somebody who followed its links.
+func followed(did string) string {
 	if did == "" {
 		return ""
 	}
-	return " Simulated: " + strings.TrimPrefix(strings.TrimPrefix(did, "; "), "then ") + "."
+	return " What followed: " + strings.TrimPrefix(strings.TrimPrefix(did, "; "), "then ") + "."
 }
 
 func lastAttempt(r Recipient) Attempt {
