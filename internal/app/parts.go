@@ -13,6 +13,7 @@ import (
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
+	"postroad/internal/core/provider"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/route"
 	"postroad/internal/core/shape"
@@ -36,6 +37,7 @@ type Parts struct {
 	Shape    *shape.Service
 	Peers    *peer.Service
 	Trace    *deliver.Trace
+	Local    provider.Doer // of our own API
 
 	HTTP, HTTPS, SMTP net.Addr // nil when off; the first of Mail
 	Mail              []MailAddr
@@ -51,7 +53,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace, Local: a.localDoer(),
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})
