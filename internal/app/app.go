@@ -230,7 +230,7 @@ func (a *App) makeServices(ctx context.Context) error {
 		return err
 	}
 	if a.webhooks, err = webhook.New(ctx, a.db, source, a.log, a.newClient(webhook.Timeout), a.accounts, a.webhookDomain, webhook.Options{
-		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs}); err != nil {
+		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs, Secret: master}); err != nil {
 		return err
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,

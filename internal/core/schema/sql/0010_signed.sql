@@ -4,3 +4,7 @@ CREATE TABLE received (
 	expires_at  BIGINT NOT NULL
 );
 CREATE INDEX received_expiry ON received (expires_at);
+
+-- What a call is signed with, sealed; empty: the account's signing key, as
+-- Mailgun's webhooks are.
+ALTER TABLE webhook_call ADD COLUMN secret TEXT NOT NULL DEFAULT '';
