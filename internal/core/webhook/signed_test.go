@@ -53,7 +53,9 @@ func TestOutgoing(t *testing.T) {
 
 func TestOutgoingWithoutASecretToSealWith(t *testing.T) {
 	each(t, setup{}, func(f *fixture) {
-		err := f.db.Group(f.ctx, func(tx *db.Tx) error { return f.Stage(tx, &Outgoing{URL: "http://x.example", Secret: svix.NewSecret()}) })
+		err := f.db.Group(f.ctx, func(tx *db.Tx) error {
+			return f.Stage(tx, &Outgoing{URL: "http://x.example", Secret: svix.NewSecret()})
+		})
 		if err == nil {
 			f.t.Error("taken")
 		}

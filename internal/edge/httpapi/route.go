@@ -158,10 +158,11 @@ func (rt *router) resolve(r *http.Request) target {
 		t.versioned(r.Method, first, rest)
 		return t
 	}
-	if t.find(r.Method, path) {
+	if t.find(r.Method, path) && (!t.route.op.Bearer || r.Method != http.MethodGet || bears(r)) {
 		t.api = true
 		return t
 	}
+	t.route = nil // a page of the panel has the same name
 	if first == "api" {
 		t.api = true
 		t.allow = rt.allowed(path)
@@ -206,6 +207,11 @@ func (t *target) unversioned(r *http.Request, first string) {
 	if allow := t.rt.allowed(path); len(allow) > 0 {
 		t.api, t.path, t.allow = true, path, allow
 	}
+}
+
+func bears(r *http.Request) bool {
+	_, ok := bearer(r)
+	return ok
 }
 
 // bearsKey reports whether r has Basic credentials of the user api. A panel
