@@ -18,7 +18,8 @@
 //	doc:"..."            description
 //
 // A field of type Form receives the whole body as a stream; a field tagged
-// body:"json" is decoded from the whole JSON body.
+// body:"json" is decoded from the whole JSON body; a []byte tagged body:"raw" is the
+// body as it was sent, whatever its type, for what is signed.
 package op
 
 import (
