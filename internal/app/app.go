@@ -35,6 +35,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/feedback"
 	"postroad/internal/core/inbound"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/list"
@@ -110,6 +111,7 @@ type App struct {
 	lists    *list.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
+	feedback *feedback.Service
 	spam     *spam.Filter // nil: none
 
 	signing  signing
@@ -246,6 +248,9 @@ func (a *App) makeServices(ctx context.Context) error {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
 	a.inbound = a.makeInbound(report.NewSecret(master))
+	if a.feedback, err = a.makeFeedback(ctx, source, master); err != nil {
+		return err
+	}
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}

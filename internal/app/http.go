@@ -24,7 +24,7 @@ import (
 // Ops returns every operation of the program.
 func (a *App) Ops() []op.Op {
 	var out []op.Op
-	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.lists.Ops(), a.admin().Ops()} {
+	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.lists.Ops(), a.feedback.Ops(), a.admin().Ops()} {
 		out = append(out, list...)
 	}
 	return out

@@ -14,7 +14,7 @@ import (
 )
 
 // coreOrder is the order of the capabilities: each imports only those before it.
-var coreOrder = []string{"schema", "account", "domain", "event", "suppress", "webhook", "peer", "ippool", "queue", "shape", "spam", "message", "route", "list", "inbound", "deliver", "replay", "provider", "workspace", "gateway", "resend"}
+var coreOrder = []string{"schema", "account", "domain", "event", "suppress", "webhook", "peer", "ippool", "queue", "shape", "spam", "message", "route", "list", "inbound", "deliver", "replay", "provider", "feedback", "workspace", "gateway", "resend"}
 
 // TestLayers holds the packages to the rules of ARCHITECTURE.md.
 func TestLayers(t *testing.T) {
