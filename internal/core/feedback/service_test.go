@@ -201,10 +201,11 @@ func TestEmailRecipients(t *testing.T) {
 		f.mailgun(mailgunData("2", "delivered"))
 		f.mailgun(mailgunData("3", "opened"))
 		type record struct {
-			recipient, status string
-			at                map[Type]int64
+			recipient string
+			status    Type
+			at        map[Type]int64
 		}
-		records := map[string]*record{}
+		records, last := map[string]*record{}, Type("")
 		for range 3 {
 			e := to.wait(t).event
 			var m struct {
@@ -216,11 +217,11 @@ func TestEmailRecipients(t *testing.T) {
 			if records[k] == nil {
 				records[k] = &record{at: map[Type]int64{}}
 			}
-			records[k].recipient = e.Recipient
+			records[k].recipient, records[k].status, last = e.Recipient, e.Type, e.Type
 			records[k].at[e.Type] = e.Timestamp
 		}
 		r := records["123_456"]
-		if len(records) != 1 || r == nil || r.recipient != "user@example.com" || len(r.at) != 3 || r.at[Sent] == 0 || r.at[Delivered] == 0 || r.at[Opened] == 0 {
+		if len(records) != 1 || r == nil || r.recipient != "user@example.com" || r.status != last || len(r.at) != 3 || r.at[Sent] == 0 || r.at[Delivered] == 0 || r.at[Opened] == 0 {
 			t.Errorf("%+v", records)
 		}
 	})
