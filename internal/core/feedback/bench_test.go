@@ -11,6 +11,7 @@ import (
 
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
+	"postroad/internal/base/db/dbtest"
 	"postroad/internal/core/coretest"
 	"postroad/internal/core/schema"
 )
@@ -21,10 +22,11 @@ func BenchmarkWebhook(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		subs int
-	}{{"mailgun", 0}, {"resend", 0}, {"forwarded", 1}} {
+		open func(*testing.B) *db.DB
+	}{{"mailgun", 0, journaled}, {"resend", 0, journaled}, {"forwarded", 1, journaled}, {"postgres", 0, postgres}} {
 		b.Run(c.name, func(b *testing.B) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-			f := newFixture(b, journaled(b), clock.System{}, nil)
+			f := newFixture(b, c.open(b), clock.System{}, nil)
 			for range c.subs {
 				f.subscribeTo("http://127.0.0.1:9/", "")
 			}
@@ -65,6 +67,13 @@ func journaled(b *testing.B) *db.DB {
 	must(b, err)
 	must(b, d.Migrate(b.Context(), steps))
 	return d
+}
+
+func postgres(b *testing.B) *db.DB {
+	b.Helper()
+	steps, err := schema.Steps()
+	must(b, err)
+	return dbtest.Open(b, dbtest.PostgresURL(b), clock.System{}, steps)
 }
 
 // BenchmarkNormalize is the part without the store.
