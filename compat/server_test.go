@@ -102,7 +102,7 @@ func (s *server) run(t *testing.T, args []string) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "POSTROAD_ADMIN_KEY="+s.key)
+	cmd.Env = append(os.Environ(), asProgram+"=1", "POSTROAD_ADMIN_KEY="+s.key, "RESEND_WEBHOOK_SECRET="+resendSecret)
 	cmd.Env = without(cmd.Env, "POSTROAD_TEST_", "POSTROAD_DATABASE")
 	var log syncBuffer
 	cmd.Stdout, cmd.Stderr = &log, &log

@@ -36,6 +36,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/feedback"
 	"postroad/internal/core/inbound"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/list"
@@ -124,7 +125,8 @@ type App struct {
 	engine   *deliver.Engine
 	inbound  *inbound.Service
 	track    *track.Service
-	places   *geo.DB      // nil: no file
+	places   *geo.DB // nil: no file
+	feedback *feedback.Service
 	spam     *spam.Filter // nil: none
 
 	signing  signing
@@ -248,7 +250,7 @@ func (a *App) makeServices(ctx context.Context) error {
 		return err
 	}
 	if a.webhooks, err = webhook.New(ctx, a.db, source, a.log, a.newClient(webhook.Timeout), a.accounts, a.webhookDomain, webhook.Options{
-		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs}); err != nil {
+		UserAgent: "Postroad/" + a.opt.Version, CheckHosts: !a.cfg.AllowPrivateURLs, Secret: master}); err != nil {
 		return err
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
@@ -275,6 +277,9 @@ func (a *App) makeServices(ctx context.Context) error {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
 	a.inbound = a.makeInbound(returns)
+	if a.feedback, err = a.makeFeedback(ctx, source, master); err != nil {
+		return err
+	}
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // coreOrder is the order of the capabilities: each imports only those before it.
-var coreOrder = []string{"schema", "account", "domain", "trackhost", "event", "suppress", "tag", "timing", "webhook", "peer", "ippool", "queue", "shape", "spam", "template", "message", "track", "optout", "route", "list", "inbound", "deliver"}
+var coreOrder = []string{"schema", "account", "domain", "trackhost", "event", "suppress", "tag", "timing", "webhook", "peer", "ippool", "queue", "shape", "spam", "template", "message", "track", "optout", "route", "list", "inbound", "deliver", "replay", "provider", "feedback", "workspace", "gateway", "resend"}
 
 // TestLayers holds the packages to the rules of ARCHITECTURE.md.
 func TestLayers(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"postroad/internal/core/message"
 	"postroad/internal/core/optout"
 	"postroad/internal/core/peer"
+	"postroad/internal/core/provider"
 	"postroad/internal/core/queue"
 	"postroad/internal/core/route"
 	"postroad/internal/core/shape"
@@ -48,6 +49,7 @@ type Parts struct {
 	Shape    *shape.Service
 	Peers    *peer.Service
 	Trace    *deliver.Trace
+	Local    provider.Doer // of our own API
 
 	HTTP, HTTPS, SMTP net.Addr // nil when off; the first of Mail
 	Mail              []MailAddr
@@ -63,7 +65,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Timing: a.timing, Tags: a.tags, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Template: a.template, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace,
+		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Template: a.template, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace, Local: a.localDoer(),
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})

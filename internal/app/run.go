@@ -133,6 +133,12 @@ func (a *App) housekeeping(ctx context.Context) error {
 		if _, err := a.webhooks.DeleteBefore(ctx, now.Add(-webhookRetention)); err != nil && ctx.Err() == nil {
 			a.log.Error("webhook retention", "error", err)
 		}
+		if err := a.feedback.Clean(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("retention of providers' events", "error", err)
+		}
+		if err := a.cleanReplays(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("signed requests", "error", err)
+		}
 		if !a.pause(ctx, 5*time.Minute) {
 			return nil
 		}

@@ -30,8 +30,9 @@ func (m Mode) String() string {
 // (one sentence), default or dev and serve (a default for both modes or one
 // each), shown (what the generated texts give as default when it is computed),
 // arg (placeholder), only (the one mode in which it has a meaning), secret
-// (never shown, and readable from a file named by NAME_FILE), insecure (what
-// being on gives up), nofile (not a key of the file).
+// (never shown, and readable from a file named by NAME_FILE), env (a variable of
+// another name, read when ours is not set), insecure (what being on gives up),
+// nofile (not a key of the file).
 type Config struct {
 	// Mode is the mode the settings were read for.
 	Mode Mode
@@ -76,6 +77,9 @@ type Config struct {
 	SpamFilterTimeout  time.Duration `name:"spam_filter_timeout" arg:"DURATION" default:"10s" min:"100000000" max:"300000000000" doc:"How long a message waits for the spam filter; then it passes unchecked, marked as such."`
 	SpamFilterBytes    Size          `name:"spam_filter_bytes" arg:"SIZE" default:"512KB" min:"1024" max:"50331648" doc:"How much of a message the spam filter gets; of a larger one the head."`
 	SpamFilterSessions int           `name:"spam_filter_sessions" arg:"N" default:"8" min:"1" max:"10000" doc:"Checks at the same time, no more than the spam filter has processes for."`
+
+	MailgunSigningKey Secret `name:"mailgun_webhook_signing_key" env:"MAILGUN_WEBHOOK_SIGNING_KEY" arg:"KEY" secret:"true" doc:"Key that Mailgun signs webhooks with which /api/webhooks/mailgun takes, several separated by commas; without one those of this program's own accounts are taken."`
+	ResendSecret      Secret `name:"resend_webhook_secret" env:"RESEND_WEBHOOK_SECRET" arg:"SECRET" secret:"true" doc:"Secret (whsec_...) that Resend signs webhooks with which /api/webhooks/resend takes, several separated by commas; without one none is taken."`
 
 	MemoryLimit Size `name:"memory_limit" arg:"SIZE" shown:"the container's limit, else 75 % of the machine's memory" min:"67108864" doc:"Memory the program may take: above 90 % of it new mail is refused for the time being, below 80 % taken again."`
 	QueueLimit  int  `name:"queue_limit" arg:"N" default:"10000000" min:"1" doc:"Number of unfinished deliveries at which new mail is refused for the time being; it is taken again below 90 % of it."`

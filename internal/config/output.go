@@ -157,6 +157,9 @@ func Docs(w io.Writer) error {
 		if o.secret {
 			env += " or `" + o.env() + fileSuffix + "`"
 		}
+		if other := o.tag.Get("env"); other != "" {
+			env += " or `" + other + "`"
+		}
 		if o.only != "" {
 			doc += " Only for " + o.only + "."
 		}

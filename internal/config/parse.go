@@ -216,7 +216,7 @@ func flagOption(opts []option, mode Mode, name string) (o option, off bool, err 
 	return o, off, nil
 }
 
-// readEnv takes the variables with our prefix.
+// readEnv takes the variables with our prefix, and those of tags env.
 func readEnv(opts []option, environ []string, readFile func(string) ([]byte, error)) (source, []string, error) {
 	out := source{}
 	var warnings []string
@@ -250,6 +250,15 @@ func readEnv(opts []option, environ []string, readFile func(string) ([]byte, err
 			texts = strings.Fields(value)
 		}
 		out[o.name] = given{texts, "env", key}
+	}
+	for _, o := range opts {
+		name := o.tag.Get("env")
+		if _, ours := out[o.name]; ours || name == "" {
+			continue
+		}
+		if value := lookup(environ, name); value != "" {
+			out[o.name] = given{[]string{value}, "env", name}
+		}
 	}
 	return out, warnings, errors.Join(errs...)
 }

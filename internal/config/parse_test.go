@@ -206,6 +206,19 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// TestOtherNames: variables that others' documents name are read as well, if ours
+// are not set.
+func TestOtherNames(t *testing.T) {
+	env := []string{"RESEND_WEBHOOK_SECRET=whsec_other", "MAILGUN_WEBHOOK_SIGNING_KEY=other", "POSTROAD_MAILGUN_WEBHOOK_SIGNING_KEY_FILE=/run/key"}
+	c, _, warnings := parse(t, Serve, nil, env, files{"/run/key": "ours"})
+	if c.ResendSecret != "whsec_other" || c.MailgunSigningKey != "ours" || len(warnings) != 0 {
+		t.Errorf("%q %q %q", string(c.ResendSecret), string(c.MailgunSigningKey), warnings)
+	}
+	if c, _, _ = parse(t, Serve, []string{"--resend-webhook-secret=flag"}, env[:1], nil); c.ResendSecret != "flag" {
+		t.Errorf("%q", string(c.ResendSecret))
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		name string

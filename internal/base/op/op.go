@@ -18,7 +18,8 @@
 //	doc:"..."            description
 //
 // A field of type Form receives the whole body as a stream; a field tagged
-// body:"json" is decoded from the whole JSON body.
+// body:"json" is decoded from the whole JSON body; a []byte tagged body:"raw" is the
+// body as it was sent, whatever its type, for what is signed.
 package op
 
 import (
@@ -73,6 +74,11 @@ type Op struct {
 	Doc        string // longer description, Markdown
 	Deprecated bool
 
+	// Bearer: the key comes as a bearer token (RFC 6750), and the path is the
+	// operation's only where one is sent: the panel has pages of such names. What
+	// the caller may do is for the operation to check.
+	Bearer bool
+
 	// Fail makes the JSON body of an error in the words of another dialect than
 	// Mailgun's; nil: Mailgun's.
 	Fail func(Failure) any
@@ -104,6 +110,9 @@ type Failure struct {
 
 // WithErrors returns the operation with errors in the words of a dialect.
 func (o Op) WithErrors(fail func(Failure) any) Op { o.Fail = fail; return o }
+
+// WithBearer returns the operation for callers with a bearer token.
+func (o Op) WithBearer() Op { o.Bearer = true; return o }
 
 // WithDoc returns the operation with a longer description.
 func (o Op) WithDoc(doc string) Op { o.Doc = doc; return o }

@@ -33,6 +33,8 @@ func LastID(tx *db.Tx) (int64, error) {
 		{"tag", "id"},
 		{"template", "id"},
 		{"template_version", "id"},
+		{"feedback", "id"},
+		{"feedback_subscription", "id"},
 	} {
 		parts = append(parts, "SELECT MAX("+c.column+") AS id FROM "+c.table)
 	}

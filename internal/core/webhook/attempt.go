@@ -22,12 +22,15 @@ const (
 // the row of an attempt needs only what differs between attempts.
 type sent struct {
 	Header    [][2]string `json:"header"`
-	Signature Signature   `json:"signature"`
+	Signature Signature   `json:"signature"` // zero: in the header
 }
 
 // body is the document a receiver gets.
 // Mailgun: {"signature":{...},"event-data":{...}}.
 func (s *sent) body(payload string) ([]byte, error) {
+	if s.Signature == (Signature{}) {
+		return []byte(payload), nil
+	}
 	sig, err := json.Marshal(s.Signature)
 	if err != nil {
 		return nil, err
@@ -80,6 +83,14 @@ func (s *Service) post(ctx context.Context, account, to, payload string) (*resul
 	return r, nil
 }
 
+// make performs one attempt of a call.
+func (s *Service) make(ctx context.Context, c *claimed) (*result, error) {
+	if c.secret != "" {
+		return s.postSigned(ctx, c)
+	}
+	return s.post(ctx, c.account, c.url, c.payload)
+}
+
 func (s *Service) header(to string) [][2]string {
 	out := [][2]string{{"Content-Type", "application/json"}, {"User-Agent", s.o.UserAgent}}
 	if u, err := url.Parse(to); err == nil {
@@ -114,7 +125,7 @@ func judge(r *result, step int64, plan []time.Duration, now int64) verdict {
 func (s *Service) attempt(ctx context.Context, c *claimed) outcome {
 	s.count.inFlight.Add(1)
 	defer s.count.inFlight.Add(-1)
-	r, err := s.post(ctx, c.account, c.url, c.payload)
+	r, err := s.make(ctx, c)
 	if err == nil && r.status == 0 && ctx.Err() != nil {
 		err = ctx.Err() // we broke it off before any answer, the receiver is not to blame
 	}
@@ -125,6 +136,9 @@ func (s *Service) attempt(ctx context.Context, c *claimed) outcome {
 	var v verdict
 	err = s.db.Group(context.WithoutCancel(ctx), func(tx *db.Tx) error {
 		v = judge(r, c.step, s.o.Plan, tx.Now)
+		if c.secret != "" && r.status >= 200 && r.status < 300 {
+			v = verdict{state: Delivered, step: c.step}
+		}
 		return finish(tx, c, s.node, s.ids.Next(), r, v)
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"postroad/internal/base/errs"
 	"postroad/internal/base/ids"
 	"postroad/internal/base/netx"
+	"postroad/internal/base/secret"
 	"postroad/internal/core/account"
 	"postroad/internal/core/event"
 )
@@ -28,6 +29,7 @@ type Options struct {
 	SlowAfter   time.Duration   // an answer later than this marks a slow receiver, 2 s
 	Drain       time.Duration   // how long Run waits for requests in flight when it ends, 5 s
 	UserAgent   string          // "Postroad"
+	Secret      []byte          // of the installation, seals the secrets of Outgoing; nil: Stage refuses
 
 	// CheckHosts has the host of a URL looked up when it is registered, and
 	// refuses those that do not exist or have an address that is not public.
@@ -69,7 +71,8 @@ type Service struct {
 	accounts *account.Service
 	domains  DomainFunc
 	o        Options
-	node     int64 // names this run in the claims
+	node     int64       // names this run in the claims
+	box      *secret.Box // nil without Options.Secret
 
 	registry  atomic.Pointer[registry]
 	reloading sync.Mutex
@@ -83,6 +86,12 @@ func New(ctx context.Context, d *db.DB, source *ids.Source, log *slog.Logger, cl
 	o.setDefaults()
 	s := &Service{db: d, ids: source, log: log, client: client, accounts: accounts, domains: domains, o: o, node: source.Next()}
 	s.wakes.c = make(chan struct{}, 1)
+	if o.Secret != nil {
+		var err error
+		if s.box, err = secret.New(o.Secret); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.Reload(ctx); err != nil {
 		return nil, fmt.Errorf("webhook registrations: %w", err)
 	}

@@ -34,3 +34,19 @@ func NewSignature(key string, t time.Time) Signature {
 	s.Signature = Sign(key, s.Timestamp, s.Token)
 	return s
 }
+
+// Tolerance is how far the timestamp of a signature may be from now.
+const Tolerance = 15 * time.Minute
+
+// Verify reports whether s was made with key near now. That it did not come before
+// is the caller's to check, by its token.
+func (s Signature) Verify(key string, now time.Time) bool {
+	at, err := strconv.ParseInt(s.Timestamp, 10, 64)
+	if err != nil || key == "" || s.Token == "" {
+		return false
+	}
+	if d := now.Sub(time.Unix(at, 0)); d > Tolerance || d < -Tolerance {
+		return false
+	}
+	return hmac.Equal([]byte(Sign(key, s.Timestamp, s.Token)), []byte(s.Signature))
+}

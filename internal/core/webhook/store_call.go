@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"postroad/internal/base/clock"
@@ -12,6 +13,9 @@ import (
 
 var insertCall = &db.Insert{Table: "webhook_call", Columns: []string{"id", "account_id", "domain_id", "event_type", "event_id",
 	"message_id", "url", "lane", "payload", "state", "attempt", "step", "due", "node", "created_at"}}
+
+// insertSigned is insertCall with the secret of Outgoing.
+var insertSigned = &db.Insert{Table: insertCall.Table, Columns: append(slices.Clone(insertCall.Columns), "secret")}
 
 var insertAttempt = &db.Insert{Table: "webhook_attempt", Columns: []string{"id", "call_id", "number", "at", "duration", "status",
 	"request", "response", "error", "next_at"}}
@@ -22,12 +26,13 @@ type claimed struct {
 	account string
 	url     string
 	payload string
-	attempt int64 // attempts made before
-	step    int64 // waits of the plan used up
-	lease   int64 // end of the lease, also what due holds meanwhile
+	secret  string // sealed; "" for Mailgun's way of signing
+	attempt int64  // attempts made before
+	step    int64  // waits of the plan used up
+	lease   int64  // end of the lease, also what due holds meanwhile
 }
 
-const claimSQL = "SELECT id, account_id, url, payload, attempt, step FROM webhook_call WHERE state = 'waiting' AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?"
+const claimSQL = "SELECT id, account_id, url, payload, secret, attempt, step FROM webhook_call WHERE state = 'waiting' AND lane = ? AND due <= ? ORDER BY due, id LIMIT ?"
 
 // claimLane leases up to n calls of a lane that are due. next is when the lane
 // should be looked at again: the earliest due time of the calls left waiting,
@@ -36,7 +41,7 @@ func claimLane(tx *db.Tx, lane string, n int, node int64, lease time.Duration) (
 	until := tx.Now + lease.Microseconds()
 	err = tx.Each(func(r *sql.Rows) error {
 		c := claimed{lease: until}
-		err := r.Scan(&c.id, &c.account, &c.url, &c.payload, &c.attempt, &c.step)
+		err := r.Scan(&c.id, &c.account, &c.url, &c.payload, &c.secret, &c.attempt, &c.step)
 		list = append(list, c)
 		return err
 	}, claimSQL+tx.Dialect().SkipLocked(), lane, tx.Now, int64(n))

@@ -258,3 +258,31 @@ func wantError(t *testing.T, err error, kind errs.Kind, text string) {
 		t.Errorf("error %v (%T), want kind %d with %q", err, err, kind, text)
 	}
 }
+
+func TestVerifySignature(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	good := NewSignature("key", now)
+	altered := func(fn func(*Signature)) Signature { s := good; fn(&s); return s }
+	for _, c := range []struct {
+		name string
+		s    Signature
+		key  string
+		now  time.Time
+		want bool
+	}{
+		{"right", good, "key", now.Add(Tolerance), true},
+		{"other key", good, "other", now, false},
+		{"no key", NewSignature("", now), "", now, false},
+		{"old", good, "key", now.Add(Tolerance + time.Second), false},
+		{"early", good, "key", now.Add(-Tolerance - time.Second), false},
+		{"other time", altered(func(s *Signature) { s.Timestamp = "1800000001" }), "key", now, false},
+		{"other token", altered(func(s *Signature) { s.Token += "0" }), "key", now, false},
+		{"no token", altered(func(s *Signature) { s.Token = ""; s.Signature = Sign("key", s.Timestamp, "") }), "key", now, false},
+		{"no signature", altered(func(s *Signature) { s.Signature = "" }), "key", now, false},
+		{"no time", altered(func(s *Signature) { s.Timestamp = "" }), "key", now, false},
+	} {
+		if got := c.s.Verify(c.key, c.now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

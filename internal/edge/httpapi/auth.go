@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"context"
+	"net/http"
+	"strings"
 
 	"postroad/internal/base/errs"
 	"postroad/internal/base/op"
@@ -32,6 +34,15 @@ func (c *call) authorize(ctx context.Context, t *target) (context.Context, error
 	if t.route.op.Access == op.Public {
 		return ctx, nil
 	}
+	if t.route.op.Bearer {
+		token, ok := bearer(c.r)
+		if !ok {
+			return ctx, errs.New(errs.Unauthorized, "Missing API key in the authorization header")
+		}
+		auth, caller, err := c.api.cfg.Auth.Authenticate(ctx, apiUser, token, c.req)
+		c.caller = caller
+		return auth, err
+	}
 	user, password, ok := c.r.BasicAuth()
 	if !ok {
 		return ctx, errs.New(errs.Unauthorized, "Forbidden").WithHint("send the API key with Basic authentication: user api, password the key")
@@ -49,4 +60,10 @@ func (c *call) authorize(ctx context.Context, t *target) (context.Context, error
 		domain = t.values[i]
 	}
 	return auth, c.api.cfg.Auth.Authorize(auth, t.route.op, domain)
+}
+
+// bearer returns the token of RFC 6750 section 2.1.
+func bearer(r *http.Request) (token string, ok bool) {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
 }

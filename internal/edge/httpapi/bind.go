@@ -14,7 +14,7 @@ type values struct {
 	body  [][]string
 	files [][]byte
 	trees []json.RawMessage
-	whole []byte // the JSON body, for body:"json"
+	whole []byte // the body, for body:"json" and body:"raw"
 	wrong error  // a body of a type the operation does not take was left unread
 }
 
@@ -53,7 +53,27 @@ func (c *call) gather(p *plan, in reflect.Value) (values, error) {
 	if !hasBody(c.r) {
 		return v, nil
 	}
+	if p.raw() {
+		return v, c.readRaw(&p.fields[p.body], &v)
+	}
 	return v, c.readBody(p, &v)
+}
+
+// readRaw reads a body as it is, up to its limit.
+func (c *call) readRaw(f *field, v *values) error {
+	b, err := c.openBody()
+	if err != nil {
+		return err
+	}
+	limit := int64(maxJSON)
+	if f.max != nil {
+		limit = int64(*f.max)
+	}
+	v.whole, err = readLimited(b, limit)
+	if err == errOverLimit {
+		return errs.New(errs.TooLarge, "request body exceeds %d bytes", limit)
+	}
+	return err
 }
 
 // setStream hands the body over unread.
@@ -248,6 +268,8 @@ func (f *field) assign(v reflect.Value, texts []string) error {
 func (f *field) fillOctets(i int, v *values, in reflect.Value) error {
 	var b []byte
 	switch {
+	case f.place == inBody && v.whole != nil:
+		b = v.whole
 	case v.files != nil && v.files[i] != nil:
 		b = v.files[i]
 	case v.body != nil && len(v.body[i]) > 0:

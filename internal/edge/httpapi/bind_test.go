@@ -288,6 +288,29 @@ type mixedIn struct {
 	Address string          `form:"address"`
 }
 
+type rawIn struct {
+	Raw  []byte `body:"raw" max:"8" required:"no body" json:"raw"`
+	Mark string `header:"x-mark" json:"mark"`
+}
+
+// TestBindRaw: what is signed must come as it was sent.
+func TestBindRaw(t *testing.T) {
+	a := newAPI(t, Config{Ops: []op.Op{echo[rawIn]("POST", "/v3/raw", op.Write)}})
+	for _, tt := range []struct {
+		ct, body string
+		status   int
+		want     string
+	}{
+		{typeJSON, " {} \n", 200, `{"raw":"IHt9IAo=","mark":""}`},
+		{typeURLEncoded, "a=\x00%", 200, `{"raw":"YT0AJQ==","mark":""}`},
+		{"", "12345678", 200, `{"raw":"MTIzNDU2Nzg=","mark":""}`},
+		{"", "123456789", 413, `{"message":"request body exceeds 8 bytes"}`},
+		{"", "", 400, `{"message":"no body"}`},
+	} {
+		wantAnswer(t, send(a, "POST", "/v3/raw", tt.ct, tt.body), tt.status, tt.want+"\n")
+	}
+}
+
 func TestBindRequired(t *testing.T) {
 	a := newAPI(t, Config{Ops: []op.Op{echo[wantIn]("POST", "/v3/want", op.Write), echo[treeIn]("POST", "/v3/tree", op.Write)}})
 	tests := []struct{ path, ct, body, want string }{
@@ -416,6 +439,13 @@ func TestCompileRefuses(t *testing.T) {
 		{"body kind", echo[struct {
 			A string `body:"xml"`
 		}]("POST", "/v3/a", op.Read), `only body:"json"`},
+		{"raw body kind", echo[struct {
+			A string `body:"raw"`
+		}]("POST", "/v3/a", op.Read), "is for []byte"},
+		{"raw body and members", echo[struct {
+			A []byte `body:"raw"`
+			B string `json:"b"`
+		}]("POST", "/v3/a", op.Read), "taken from a raw body"},
 		{"split", echo[struct {
 			A string `form:"a" split:","`
 		}]("POST", "/v3/a", op.Read), "split is for slices"},

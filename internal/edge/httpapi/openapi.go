@@ -167,6 +167,8 @@ func (d *document) requestBody(o op.Op, p *plan) object {
 	case p.stream >= 0:
 		schema := d.streamSchema(o)
 		return object{"content": object{typeMultipart: object{"schema": schema}, typeURLEncoded: object{"schema": schema}}}
+	case p.raw():
+		return object{"content": object{typeJSON: object{"schema": object{"type": "object", "description": p.fields[p.body].doc}}}}
 	case p.body >= 0:
 		return object{"content": object{typeJSON: object{"schema": d.schemas.of(p.fields[p.body].typ)}}}
 	}

@@ -101,6 +101,9 @@ func compile(o op.Op) (*plan, error) {
 	if err := p.addStruct(o.In, nil, pathParams(o.Path)); err != nil {
 		return nil, err
 	}
+	if p.raw() && len(p.form)+len(p.json) > 0 {
+		return nil, errors.New("members are taken from a raw body")
+	}
 	if p.stream >= 0 && (p.body >= 0 || len(p.json) > 0) {
 		return nil, errors.New("the body is taken both as a form stream and as JSON")
 	}
@@ -179,8 +182,10 @@ func (f *field) locate(sf reflect.StructField, params []string) error {
 		return errors.New("it has no tag that names its place")
 	case f.name == "":
 		return errors.New("its tag has no name")
-	case f.place == inBody && f.name != "json":
-		return fmt.Errorf("body:%q is not known, only body:\"json\"", f.name)
+	case f.place == inBody && f.name == "raw" && sf.Type != reflect.TypeFor[[]byte]():
+		return errors.New("body:\"raw\" is for []byte")
+	case f.place == inBody && f.name != "json" && f.name != "raw":
+		return fmt.Errorf("body:%q is not known, only body:\"json\" and body:\"raw\"", f.name)
 	case f.place == inPath:
 		if f.param = slices.Index(params, f.name); f.param < 0 {
 			return fmt.Errorf("the path has no value %q", f.name)
@@ -193,6 +198,9 @@ func (f *field) locate(sf reflect.StructField, params []string) error {
 func (f *field) setType(t reflect.Type) error {
 	if f.place == inBody {
 		f.shape, f.typ = tree, t
+		if f.name == "raw" {
+			f.shape = octets
+		}
 		return nil
 	}
 	f.typ = t
@@ -322,6 +330,9 @@ func (p *plan) checkPath(pattern string) error {
 	}
 	return nil
 }
+
+// raw reports whether the operation wants the body as it was sent.
+func (p *plan) raw() bool { return p.body >= 0 && p.fields[p.body].shape == octets }
 
 // readsBody reports whether any member can come from the body.
 func (p *plan) readsBody() bool {

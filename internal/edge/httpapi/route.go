@@ -159,6 +159,10 @@ func (rt *router) resolve(r *http.Request) target {
 		return t
 	}
 	if t.find(r.Method, path) {
+		if t.route.op.Bearer && r.Method == http.MethodGet && !bears(r) {
+			t.release()
+			return target{} // a page of the panel has the same name
+		}
 		t.api = true
 		return t
 	}
@@ -205,6 +209,11 @@ func (t *target) unversioned(r *http.Request, first string) {
 	if allow := t.rt.allowed(path); len(allow) > 0 {
 		t.api, t.path, t.allow = true, path, allow
 	}
+}
+
+func bears(r *http.Request) bool {
+	_, ok := bearer(r)
+	return ok
 }
 
 // bearsKey reports whether r has Basic credentials of the user api. A panel

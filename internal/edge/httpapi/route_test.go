@@ -192,3 +192,37 @@ func TestNewRefusesRoutes(t *testing.T) {
 		t.Error("an API without Authenticator was made")
 	}
 }
+
+// Operations for bearer tokens share names with pages of the panel.
+func TestBearer(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("a page")) })
+	words := func(f op.Failure) any { return map[string]any{"name": f.Text} }
+	a := newAPI(t, Config{Fallback: page, Ops: []op.Op{
+		echo[none]("GET", "/webhooks", op.Read).WithBearer().WithErrors(words),
+		echo[none]("POST", "/emails", op.Send).WithBearer().WithErrors(words),
+	}})
+	for _, c := range []struct {
+		method, path, auth string
+		status             int
+		body               string
+	}{
+		{"GET", "/webhooks", "Bearer good", 200, "{}\n"},
+		{"GET", "/webhooks", "bearer  good", 200, "{}\n"},
+		{"GET", "/webhooks", "", 200, "a page"},
+		{"GET", "/webhooks", "Basic YXBpOmdvb2Q=", 200, "a page"},
+		{"GET", "/webhooks", "Bearer bad", 401, "{\"name\":\"Forbidden\"}\n"},
+		{"POST", "/emails", "Bearer good", 200, "{}\n"},
+		{"POST", "/emails", "Basic YXBpOmdvb2Q=", 401, "{\"name\":\"Missing API key in the authorization header\"}\n"},
+		{"POST", "/emails", "", 401, "{\"name\":\"Missing API key in the authorization header\"}\n"},
+	} {
+		r := httptest.NewRequest(c.method, c.path, nil)
+		if c.auth != "" {
+			r.Header.Set("Authorization", c.auth)
+		}
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		if w.Code != c.status || w.Body.String() != c.body {
+			t.Errorf("%s %s with %q: %d %q", c.method, c.path, c.auth, w.Code, w.Body)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package compat
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// resendSecret is what the servers of these tests take Resend's webhooks with.
+const resendSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// TestSvix has Svix's library and that of Standard Webhooks check our webhooks and
+// sign ones for us. It is skipped where Node.js is missing, unless
+// POSTROAD_TEST_PEERS demands it.
+func TestSvix(t *testing.T) {
+	nodeModules(t, "svix")
+	modes(t, func(t *testing.T, s *server) {
+		run := exec.Command("node", "--test", "--test-reporter=spec")
+		run.Dir = "svix"
+		run.Env = append(os.Environ(), "POSTROAD_URL="+s.base, "POSTROAD_KEY="+s.key, "RESEND_WEBHOOK_SECRET="+resendSecret)
+		if out, err := run.CombinedOutput(); err != nil {
+			t.Errorf("node --test: %v\n%s", err, out)
+		}
+	})
+}
+
+// nodeModules installs what the package in a directory needs.
+func nodeModules(t *testing.T, dir string) {
+	t.Helper()
+	demanded := os.Getenv("POSTROAD_TEST_PEERS") != ""
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil && demanded {
+			t.Fatal(err)
+		} else if err != nil {
+			t.Skipf("%v (set POSTROAD_TEST_PEERS to make this a failure)", err)
+		}
+	}
+	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil && demanded {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	} else if err != nil {
+		t.Skipf("npm ci: %v (set POSTROAD_TEST_PEERS to make this a failure)\n%s", err, out)
+	}
+}

@@ -1,0 +1,1 @@
+-- The gateway to email providers: campaigns, participants, events.

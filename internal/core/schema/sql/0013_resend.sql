@@ -1,0 +1,1 @@
+-- Mail sent by the API that Resend's clients speak, and webhooks for it.
