@@ -77,7 +77,10 @@ type Error struct {
 	Status     int    // of HTTP; 0: there was no answer
 	Text       string // what the provider said, or what failed
 	RetryAfter time.Duration
-	err        error
+	// Doubt: there was a connection and no answer, so the provider may have taken
+	// the message. Only the same request with the same idempotency key may follow.
+	Doubt bool
+	err   error
 }
 
 // Error implements error. It has no key and no address.
@@ -142,7 +145,7 @@ func (c *caller) once(ctx context.Context, r netx.Request) (netx.Response, error
 	case ctx.Err() != nil:
 		return resp, ctx.Err()
 	case err != nil:
-		return resp, &Error{Text: reason(err), err: err}
+		return resp, &Error{Text: reason(err), Doubt: resp.RemoteAddr != "", err: err}
 	case resp.Status >= 200 && resp.Status < 300:
 		return resp, nil
 	}

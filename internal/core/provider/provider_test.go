@@ -39,6 +39,35 @@ func TestFill(t *testing.T) {
 	}
 }
 
+func TestVariablesKeepNumbers(t *testing.T) {
+	var v Variables
+	if err := json.Unmarshal([]byte(`{"n":12345678901234567890,"o":{"x":1e2}}`), &v); err != nil {
+		t.Fatal(err)
+	}
+	if got := Fill("{{n}} {{o}}", v, false); got != `12345678901234567890 {"x":1e2}` {
+		t.Error(got)
+	}
+	if err := json.Unmarshal([]byte(`[1]`), &v); err == nil {
+		t.Error("a list was taken for an object")
+	}
+}
+
+// TestDoubt: what was sent without an answer may have been taken.
+func TestDoubt(t *testing.T) {
+	for _, connected := range []bool{true, false} {
+		resp := netx.Response{}
+		if connected {
+			resp.RemoteAddr = "192.0.2.1:443"
+		}
+		do := func(context.Context, netx.Request) (netx.Response, error) { return resp, errors.New("reset") }
+		_, err := Mailgun("https://x", do, &waits{}).Send(t.Context(), Account{Domain: "x"}, &mail)
+		var e *Error
+		if !errors.As(err, &e) || e.Doubt != connected {
+			t.Errorf("connected %v: %+v", connected, err)
+		}
+	}
+}
+
 func FuzzFill(f *testing.F) {
 	for _, s := range []string{"{{a}}", "{{{a}}}", "{{{{a}}}}", "{{ a", "x{{a}}y{{b}}"} {
 		f.Add(s)
