@@ -35,6 +35,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/gateway"
 	"postroad/internal/core/inbound"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/list"
@@ -111,6 +112,7 @@ type App struct {
 	engine   *deliver.Engine
 	inbound  *inbound.Service
 	spam     *spam.Filter // nil: none
+	gateway  *gateway.Service
 
 	signing  signing
 	registry *prometheus.Registry
@@ -246,6 +248,9 @@ func (a *App) makeServices(ctx context.Context) error {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
 	a.inbound = a.makeInbound(report.NewSecret(master))
+	if err := a.makeGateway(ctx, master); err != nil {
+		return err
+	}
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"postroad/internal/core/account"
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
+	"postroad/internal/core/gateway"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/route"
@@ -18,7 +19,7 @@ import (
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, suppress: &suppress.Service{}, lists: &list.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, suppress: &suppress.Service{}, lists: &list.Service{}, gateway: &gateway.Service{}}
 	return a.Ops()
 }
 

@@ -10,6 +10,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/gateway"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
@@ -38,6 +39,7 @@ type Parts struct {
 	Peers    *peer.Service
 	Trace    *deliver.Trace
 	Local    provider.Doer // of our own API
+	Gateway  *gateway.Service
 
 	HTTP, HTTPS, SMTP net.Addr // nil when off; the first of Mail
 	Mail              []MailAddr
@@ -53,7 +55,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Events: a.events, Suppress: a.suppress, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace, Local: a.localDoer(),
+		Queue: a.queue, Messages: a.messages, Lists: a.lists, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace, Local: a.localDoer(), Gateway: a.gateway,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})

@@ -68,6 +68,23 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
+// TestDoubtStays: that the provider is gone now does not mean that it took nothing
+// before.
+func TestDoubtStays(t *testing.T) {
+	calls := 0
+	do := func(context.Context, netx.Request) (netx.Response, error) {
+		if calls++; calls == 1 {
+			return netx.Response{Status: 200, BodyErr: errors.New("reset")}, nil
+		}
+		return answer(503, ""), nil
+	}
+	_, err := Mailgun("https://x", do, &waits{}).Send(t.Context(), Account{Domain: "x"}, &mail)
+	var e *Error
+	if !errors.As(err, &e) || e.Status != 503 || !e.Doubt || calls != 4 {
+		t.Errorf("%+v after %d calls", err, calls)
+	}
+}
+
 func FuzzFill(f *testing.F) {
 	for _, s := range []string{"{{a}}", "{{{a}}}", "{{{{a}}}}", "{{ a", "x{{a}}y{{b}}"} {
 		f.Add(s)
