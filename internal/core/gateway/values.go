@@ -17,8 +17,12 @@ const (
 	maxPut        = 1_000 // participants at once
 )
 
-// readList reads a JSON array of up to most items, no further than that.
+// readList reads a JSON array of up to most items, no further than that. null is
+// none: programs send it for what they do not have.
 func readList[T any](b []byte, most int, what string) ([]T, error) {
+	if string(b) == "null" {
+		return nil, nil
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return nil, errs.New(errs.Invalid, "%s must be an array", what)
