@@ -34,19 +34,15 @@ func (s *Service) Ops() []op.Op {
 const sendDoc = "The key of the provider is in the body. {{name}} in subject, html and text is replaced by a variable, with what HTML would take for markup escaped in html; {{{name}}} is not escaped. metadata comes back with events."
 
 type sendIn struct {
-	Idempotency string   `header:"Idempotency-Key" max:"200" doc:"a repeated request with the same key sends once, where the provider knows such keys"`
-	Body        sendBody `body:"json" doc:"the message"`
-}
-
-type sendBody struct {
+	Idempotency string `header:"Idempotency-Key" max:"200" doc:"a repeated request with the same key sends once, where the provider knows such keys"`
 	letter
-	To        addresses          `json:"to"`
-	CC        addresses          `json:"cc"`
-	BCC       addresses          `json:"bcc"`
-	Subject   string             `json:"subject"`
-	HTML      string             `json:"html"`
-	Text      string             `json:"text"`
-	Variables provider.Variables `json:"variables"`
+	To        addresses          `json:"to" doc:"an address or an array of them"`
+	CC        addresses          `json:"cc" doc:"an address or an array of them"`
+	BCC       addresses          `json:"bcc" doc:"an address or an array of them"`
+	Subject   string             `json:"subject" doc:"with {{variables}}"`
+	HTML      string             `json:"html" doc:"with {{variables}}; html or text is required"`
+	Text      string             `json:"text" doc:"with {{variables}}"`
+	Variables provider.Variables `json:"variables" doc:"values by the names of {{variables}}"`
 }
 
 type sendOut struct {
@@ -57,8 +53,7 @@ type sendOut struct {
 	Recipients int    `json:"recipients"`
 }
 
-func (s *Service) send(ctx context.Context, in *sendIn) (*sendOut, error) {
-	b := &in.Body
+func (s *Service) send(ctx context.Context, b *sendIn) (*sendOut, error) {
 	if !b.complete() || len(b.To) == 0 || b.Subject == "" || b.HTML == "" && b.Text == "" {
 		return nil, invalid("driver, api_key, from, to, subject, and text or html are required")
 	}
@@ -72,7 +67,7 @@ func (s *Service) send(ctx context.Context, in *sendIn) (*sendOut, error) {
 		return nil, err
 	}
 	m.Subject, m.HTML, m.Text = provider.Fill(b.Subject, b.Variables, false), provider.Fill(b.HTML, b.Variables, true), provider.Fill(b.Text, b.Variables, false)
-	m.IdempotencyKey = requestKey(in.Idempotency)
+	m.IdempotencyKey = requestKey(b.Idempotency)
 	id, name, err := sendOne(ctx, s.carriers(b.Driver, b.APIKey, m.From), m)
 	if err != nil {
 		return nil, unsent(err, "Failed to send email", nil)

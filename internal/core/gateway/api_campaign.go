@@ -16,22 +16,16 @@ const listDoc = "Whose campaigns says the provider's API key in the Authorizatio
 
 const startDoc = "Fetches the template, looks up recipient_ids and begins. The campaign goes on by itself, also after a restart."
 
-// Bounds of texts, in bytes.
-const (
-	maxName    = 200
-	maxSubject = 2000
-	maxTold    = 100 // failures shown with a campaign
-)
+// maxTold is how many failures are shown with a campaign.
+const maxTold = 100
 
 type campaignIn struct {
-	Body struct {
-		letter
-		Name         string     `json:"name"`
-		Subject      string     `json:"template_subject" doc:"with {{variables}}"`
-		URL          string     `json:"template_url" doc:"where the HTML is, with {{variables}}"`
-		Recipients   recipients `json:"recipients" doc:"objects with email, variables and metadata"`
-		RecipientIDs numbers    `json:"recipient_ids" doc:"ids of participants"`
-	} `body:"json" doc:"the campaign"`
+	letter
+	Name         string     `json:"name" max:"200" doc:"for people"`
+	Subject      string     `json:"template_subject" max:"2000" doc:"with {{variables}}"`
+	URL          string     `json:"template_url" max:"2048" doc:"where the HTML is, with {{variables}}"`
+	Recipients   recipients `json:"recipients" doc:"up to 50,000 objects with email, variables and metadata"`
+	RecipientIDs numbers    `json:"recipient_ids" doc:"ids of participants"`
 }
 
 type campaignOut struct {
@@ -83,13 +77,9 @@ func timeText(us int64) *string {
 	return &s
 }
 
-func (s *Service) createCampaign(ctx context.Context, in *campaignIn) (*campaignOut, error) {
-	b := &in.Body
+func (s *Service) createCampaign(ctx context.Context, b *campaignIn) (*campaignOut, error) {
 	if !b.complete() || b.Name == "" || b.Subject == "" || b.URL == "" || len(b.Recipients)+len(b.RecipientIDs) == 0 {
 		return nil, invalid("driver, api_key, name, from, template_subject, template_url, and recipients or recipient_ids are required")
-	}
-	if len(b.Name) > maxName || len(b.Subject) > maxSubject || len(b.URL) > maxURL {
-		return nil, invalid("name, template_subject or template_url is too long: max is %d, %d and %d bytes", maxName, maxSubject, maxURL)
 	}
 	if len(b.Recipients)+len(b.RecipientIDs) > maxRecipients {
 		return nil, invalid("too many recipients, max is %d", maxRecipients)

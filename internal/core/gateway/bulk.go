@@ -11,16 +11,12 @@ import (
 const bulkDoc = "Up to 50,000 recipients, each of whom gets an own copy. Who is there more than once gets one. recipient_ids name participants; that needs an API key of this server, in the Authorization header unless it is the api_key."
 
 type bulkIn struct {
-	Idempotency string   `header:"Idempotency-Key" max:"200" doc:"a repeated request with the same key sends once, where the provider knows such keys"`
-	Body        bulkBody `body:"json" doc:"the message"`
-}
-
-type bulkBody struct {
+	Idempotency string `header:"Idempotency-Key" max:"200" doc:"a repeated request with the same key sends once, where the provider knows such keys"`
 	letter
 	Subject      string     `json:"subject" doc:"with {{variables}}"`
-	HTML         string     `json:"html" doc:"with {{variables}}"`
+	HTML         string     `json:"html" doc:"with {{variables}}; html or text is required"`
 	Text         string     `json:"text" doc:"with {{variables}}"`
-	Recipients   recipients `json:"recipients" doc:"objects with email, variables and metadata"`
+	Recipients   recipients `json:"recipients" doc:"up to 50,000 objects with email, variables and metadata"`
 	RecipientIDs numbers    `json:"recipient_ids" doc:"ids of participants"`
 }
 
@@ -32,8 +28,7 @@ type bulkOut struct {
 	Failed      []Failed `json:"failed,omitempty" doc:"who gets nothing, and why"`
 }
 
-func (s *Service) bulk(ctx context.Context, in *bulkIn) (*bulkOut, error) {
-	b := &in.Body
+func (s *Service) bulk(ctx context.Context, b *bulkIn) (*bulkOut, error) {
 	if !b.complete() || b.Subject == "" || b.HTML == "" && b.Text == "" || len(b.Recipients)+len(b.RecipientIDs) == 0 {
 		return nil, invalid("driver, api_key, from, subject, recipients or recipient_ids, and text or html are required")
 	}
@@ -52,7 +47,7 @@ func (s *Service) bulk(ctx context.Context, in *bulkIn) (*bulkOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Subject, m.HTML, m.Text, m.IdempotencyKey = b.Subject, b.HTML, b.Text, requestKey(in.Idempotency)
+	m.Subject, m.HTML, m.Text, m.IdempotencyKey = b.Subject, b.HTML, b.Text, requestKey(b.Idempotency)
 	out, sendErr := s.sendBulk(ctx, s.carriers(b.Driver, b.APIKey, m.From), m, b.Metadata, list)
 	out.Failed = append(failed, out.Failed...)
 	if out.TotalEmails == 0 {

@@ -228,8 +228,7 @@ func TestCampaignFailover(t *testing.T) {
 
 func TestCampaignNeedsSomebody(t *testing.T) {
 	each(t, nil, func(t *testing.T, w *world) {
-		in := &campaignIn{}
-		out, err := w.call("POST /api/email/campaigns", in, &in.Body, `{"driver":"mailgun","api_key":"key-admin","name":"C","from":"a@example.com",
+		out, err := w.call("POST /api/email/campaigns", &campaignIn{}, `{"driver":"mailgun","api_key":"key-admin","name":"C","from":"a@example.com",
 			"template_subject":"Hi","template_url":"`+w.template+`","recipient_ids":[7,8]}`)
 		check(t, err)
 		uuid := out.(*campaignOut).Campaign.UUID

@@ -11,9 +11,9 @@ import (
 // letter is what single messages, bulk mail and campaigns share.
 type letter struct {
 	Driver   string `json:"driver" doc:"mailgun or resend"`
-	APIKey   string `json:"api_key" doc:"API key of the provider"`
+	APIKey   string `json:"api_key" max:"500" doc:"API key of the provider"`
 	From     string `json:"from" doc:"sender address"`
-	FromName string `json:"from_name" doc:"sender name"`
+	FromName string `json:"from_name" max:"500" doc:"sender name"`
 	ReplyTo  string `json:"replyTo" doc:"address for answers"`
 	Tags     tags   `json:"tags" doc:"tags for tracking"`
 	Metadata object `json:"metadata" doc:"comes back with events"`
@@ -57,16 +57,13 @@ func (c *checked) err() error {
 	return &refusal{public: errs.New(errs.Invalid, "Invalid email addresses"), invalid: c.invalid}
 }
 
-// maxKey is the longest API key taken, in bytes.
-const maxKey = 500
-
 // check refuses what no provider would take, and returns what goes to one. The
 // addresses of the letter are checked with c.
 func (l *letter) check(c *checked) (*provider.Message, error) {
 	if l.Driver != mailgun && l.Driver != resend {
 		return nil, invalid("driver must be mailgun or resend")
 	}
-	if len(l.APIKey) > maxKey || strings.ContainsFunc(l.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if strings.ContainsFunc(l.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, invalid("api_key is invalid")
 	}
 	m := &provider.Message{From: l.sender(c), Tags: l.Tags, Metadata: l.Metadata.text()}

@@ -129,7 +129,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(`{"to":"a","cc":["b"],"tags":["t"],"metadata":{"a":1},"variables":{"a":{}}}`, `[{"email":"a@example.net","variables":{},"metadata":{}}]`)
 	f.Add(`{"to":null,"cc":1}`, `[null,{"metadata":null}]`)
 	f.Fuzz(func(t *testing.T, one, list string) {
-		var b sendBody
+		var b sendIn
 		_ = json.Unmarshal([]byte(one), &b)
 		var c checked
 		c.all(b.To)

@@ -14,11 +14,9 @@ import (
 func (w *world) post(path, body string) (any, error) {
 	w.t.Helper()
 	if path == "send" {
-		in := &sendIn{}
-		return w.call("POST /api/email/send", in, &in.Body, body)
+		return w.call("POST /api/email/send", &sendIn{}, body)
 	}
-	in := &bulkIn{Idempotency: "client"}
-	return w.call("POST /api/email/bulk", in, &in.Body, body)
+	return w.call("POST /api/email/bulk", &bulkIn{Idempotency: "client"}, body)
 }
 
 func TestSendRefuses(t *testing.T) {

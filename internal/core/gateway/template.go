@@ -16,13 +16,10 @@ const (
 	// MaxTemplate is the largest template that is fetched, in bytes.
 	MaxTemplate = 1 << 20
 	previewLen  = 200 // characters
-	maxURL      = 2048
 )
 
 type templateIn struct {
-	Body struct {
-		URL string `json:"template_url" doc:"where the template is"`
-	} `body:"json" doc:"the template"`
+	URL string `json:"template_url" required:"template_url is required" max:"2048" doc:"where the template is"`
 }
 
 type templateOut struct {
@@ -32,10 +29,7 @@ type templateOut struct {
 }
 
 func (s *Service) checkTemplate(ctx context.Context, in *templateIn) (*templateOut, error) {
-	if in.Body.URL == "" {
-		return nil, invalid("template_url is required")
-	}
-	html, err := s.fetch(ctx, in.Body.URL)
+	html, err := s.fetch(ctx, in.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +48,7 @@ func (s *Service) fetch(ctx context.Context, url string) (string, error) {
 	bad := func(details string) error {
 		return &refusal{public: errs.New(errs.Invalid, "Invalid template"), details: details}
 	}
-	if err := netx.ValidateURL(url); err != nil || len(url) > maxURL {
+	if err := netx.ValidateURL(url); err != nil {
 		return "", bad("template_url must be an http or https URL")
 	}
 	select {
