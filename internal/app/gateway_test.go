@@ -2,15 +2,18 @@ package app_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
+	"postroad/internal/apptest"
 	"postroad/internal/config"
 	"postroad/internal/core/event"
 )
@@ -148,6 +151,36 @@ func TestGatewayRemote(t *testing.T) {
 	}
 	k, ok, err := here.Gateway.Lookup(t.Context(), "mailgun", id, "Recipient@example.com")
 	if err != nil || !ok || !strings.Contains(string(k.Metadata), "tracking_value") {
+		t.Errorf("%+v %v %v", k, ok, err)
+	}
+}
+
+// TestGatewaySettings: a provider that is not there, another that takes over with its
+// own key, and a participant source of the operator's.
+func TestGatewaySettings(t *testing.T) {
+	var got []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, r.URL.Path+" "+r.Header.Get("Authorization")+" "+string(body))
+		if r.URL.Path == "/people" {
+			w.Write([]byte(`{"participants":[{"id":5,"email":"five@example.net","variables":{"name":"Five"}}]}`))
+			return
+		}
+		w.Write([]byte(`{"data":[{"id":"re-1"}]}`))
+	}))
+	t.Cleanup(other.Close)
+	s := newStage(t, config.Serve, "--mailgun-url=http://127.0.0.1:"+strconv.Itoa(apptest.FreePort(t)), "--mailgun-api-key=mg-own",
+		"--gateway-failover", "--resend-url="+other.URL, "--resend-api-key=re-own", "--participants-url="+other.URL+"/people")
+	s.check(t, probe{as: "nobody", path: "/api/email/bulk", json: `{"driver":"mailgun","api_key":"mg-own","from":"a@example.com","subject":"Hi {{name}}","text":"x","recipient_ids":[5,6]}`,
+		want: `{"success":true,"driverName":"resend","totalEmails":1,"message":"Bulk email sent successfully","failed":[{"email":"","participant_id":6,**}]}`})
+	if len(got) != 2 || got[0] != `/people  {"ids":[5,6]}` || !strings.HasPrefix(got[1], "/emails/batch Bearer re-own ") || !strings.Contains(got[1], "Hi Five") {
+		t.Errorf("%q", got)
+	}
+	k, ok, err := s.Gateway.Lookup(t.Context(), "resend", "re-1", "five@example.net")
+	if err != nil || !ok || string(k.Metadata) != `{"participant_id":5}` || k.Subject != "Hi Five" {
 		t.Errorf("%+v %v %v", k, ok, err)
 	}
 }

@@ -178,8 +178,40 @@ func TestRetry(t *testing.T) {
 			w.work()
 			w.clock.Advance(30 * time.Minute)
 		}
-		if v := w.view(uuid); v.Status != failedAll || len(v.Failed) != 1 || v.Failed[0].Email != "ua@example.net" {
+		if v := w.view(uuid); v.Status != failedAll || len(v.Failed) != 1 || v.Failed[0].Email != "ua@example.net" || !strings.Contains(v.Failed[0].Error, "for a day") {
 			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestPausedForDays: what no provider can have is sent after a long pause. What one may
+// have is not: it has forgotten the key by then.
+func TestPausedForDays(t *testing.T) {
+	each(t, nil, func(t *testing.T, w *world) {
+		for _, c := range []struct {
+			set  func()
+			want string
+		}{
+			{func() { w.mg.absent = errors.New("connection refused") }, completed},
+			{func() { w.mg.fail = errors.New("reset") }, failedAll},
+		} {
+			uuid := w.create(mailgun, 1)
+			w.begin(uuid)
+			c.set()
+			w.work()
+			w.mg.absent, w.mg.fail = nil, nil
+			_, err := w.pauseCampaign(t.Context(), &uuidIn{uuid})
+			check(t, err)
+			w.clock.Advance(48 * time.Hour)
+			_, err = w.resumeCampaign(t.Context(), &uuidIn{uuid})
+			check(t, err)
+			w.work()
+			if v := w.view(uuid); v.Status != c.want {
+				t.Errorf("%+v, want %s", v, c.want)
+			}
+		}
+		if w.mg.copies(1) != 0 || w.mg.copies(2) != 1 {
+			t.Error("the second campaign was sent again, or the first not at all")
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postroad/internal/base/db"
+	"postroad/internal/base/errs"
 	"postroad/internal/core/provider"
 )
 
@@ -147,7 +148,7 @@ func (s *Service) try(ctx context.Context, b *batch) error {
 	m.Metadata = about.text()
 	request := batchOf(m, about, b.to)
 	if s.DB.Clock().Now().UnixMicro()-b.firstTry > tryFor.Microseconds() {
-		return s.finish(ctx, b, request, outcome(len(b.to), b.provider, errTooLate))
+		return s.finish(ctx, b, request, outcome(len(b.to), b.provider, b.tooLate()))
 	}
 	sent := by.SendBatch(ctx, by.account, request)
 	if ctx.Err() != nil {
@@ -160,7 +161,13 @@ func (s *Service) try(ctx context.Context, b *batch) error {
 	return s.settle(ctx, b, request, results)
 }
 
-var errTooLate = &provider.Error{Text: "no answer for a day, whether it took the message is not known"}
+// tooLate says why a batch is given up.
+func (b *batch) tooLate() error {
+	if b.doubt {
+		return errs.New(errs.Internal, "the provider did not say whether it took the message")
+	}
+	return errs.New(errs.Internal, "the provider did not take the message for a day")
+}
 
 // outcome is the same for everybody.
 func outcome(n int, driver string, err error) []result {

@@ -72,8 +72,10 @@ func moveCampaign(tx *db.Tx, id int64, from, to string) (bool, error) {
 	return n == 1, err
 }
 
+// moveBatches changes the status of batches that nobody is sending. The time for
+// trying begins anew for those that no provider can have.
 func moveBatches(tx *db.Tx, id int64, from, to string) error {
-	_, err := tx.Exec("UPDATE gateway_batch SET status = ? WHERE campaign_id = ? AND status = ?", to, id, from)
+	_, err := tx.Exec("UPDATE gateway_batch SET status = ?, first_try = CASE WHEN doubt = 1 THEN first_try ELSE 0 END WHERE campaign_id = ? AND status = ?", to, id, from)
 	return err
 }
 
