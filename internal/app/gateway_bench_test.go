@@ -9,13 +9,19 @@ import (
 	"testing"
 
 	"postroad/internal/apptest"
+	"postroad/internal/base/db/dbtest"
 	"postroad/internal/config"
 )
 
 // BenchmarkGatewayBulk: 10,000 personalised recipients over HTTP through the whole
 // program, until the answer: by then they are queued durably.
 func BenchmarkGatewayBulk(b *testing.B) {
-	s := apptest.Start(b, apptest.Options{Mode: config.Serve, Args: []string{"--relay=*=smtp://127.0.0.1:9"}})
+	b.Run("sqlite", func(b *testing.B) { benchmarkBulk(b, "") })
+	b.Run("postgres", func(b *testing.B) { benchmarkBulk(b, dbtest.PostgresURL(b)) })
+}
+
+func benchmarkBulk(b *testing.B, url string) {
+	s := apptest.Start(b, apptest.Options{Mode: config.Serve, DB: url, Args: []string{"--relay=*=smtp://127.0.0.1:9"}}) // nobody there
 	s.AddDomain("example.com")
 	for round := 0; b.Loop(); round++ {
 		b.StopTimer()

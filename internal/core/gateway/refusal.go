@@ -54,10 +54,10 @@ func unsent(err error, text string, failed []Failed) error {
 	kind := errs.Internal
 	var e *provider.Error
 	if errors.As(err, &e) {
-		switch e.Status {
-		case 401, 403:
+		switch {
+		case e.Status == 401 || e.Status == 403:
 			kind = errs.Unauthorized
-		case 400, 413, 422:
+		case e.Status >= 400 && !e.Temporary():
 			kind = errs.Invalid
 		}
 	}

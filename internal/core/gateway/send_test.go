@@ -81,7 +81,7 @@ func TestSend(t *testing.T) {
 // TestUnsent: what the provider says decides the status.
 func TestUnsent(t *testing.T) {
 	each(t, nil, func(t *testing.T, w *world) {
-		for _, c := range []struct{ status, want int }{{401, 401}, {403, 401}, {400, 400}, {422, 400}, {404, 500}, {500, 500}} {
+		for _, c := range []struct{ status, want int }{{401, 401}, {403, 401}, {400, 400}, {422, 400}, {404, 400}, {429, 500}, {500, 500}} {
 			for range 4 {
 				w.mg.answers = append(w.mg.answers, netx.Response{Status: c.status, Body: []byte(`{"message":"No."}`)})
 			}

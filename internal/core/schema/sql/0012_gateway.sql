@@ -46,7 +46,7 @@ CREATE TABLE gateway_batch (
 	failures     $BYTES NOT NULL,
 	PRIMARY KEY (campaign_id, n)
 );
-CREATE INDEX gateway_batch_due ON gateway_batch (status, due);
+CREATE INDEX gateway_batch_due ON gateway_batch (status, due, campaign_id, n);
 
 -- Participants, by the number under which an application knows them.
 CREATE TABLE gateway_participant (
