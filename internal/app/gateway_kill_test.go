@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +35,8 @@ type victim struct {
 	t    *testing.T
 	url  string
 	args string
+	data string
+	log  bytes.Buffer
 	cmd  *exec.Cmd
 }
 
@@ -40,6 +44,7 @@ func (v *victim) start() {
 	v.t.Helper()
 	v.cmd = exec.Command(os.Args[0], "-test.run=^TestGatewayChild$")
 	v.cmd.Env = append(os.Environ(), gatewayChild+"="+v.args)
+	v.cmd.Stderr = &v.log
 	if err := v.cmd.Start(); err != nil {
 		v.t.Fatal(err)
 	}
@@ -99,7 +104,8 @@ func (v *victim) ask(method, path, body string, out any) {
 func TestGatewayKilled(t *testing.T) {
 	const people, kills = 16_000, 4
 	addr := fmt.Sprintf("127.0.0.1:%d", apptest.FreePort(t))
-	v := &victim{t: t, url: "http://" + addr, args: "dev --data " + t.TempDir() + " --http " + addr + " --https off --smtp off --admin-key key-test"}
+	v := &victim{t: t, url: "http://" + addr, data: t.TempDir()}
+	v.args = "dev --data " + v.data + " --http " + addr + " --https off --smtp off --admin-key key-test --log-level debug"
 	v.start()
 	defer func() { v.kill() }()
 	list := make([]string, people)
@@ -127,6 +133,7 @@ func TestGatewayKilled(t *testing.T) {
 			t.Fatal("too fast to be killed")
 		}
 		v.kill()
+		v.keepsNoKey()
 		v.start()
 	}
 	v.until("the campaign is completed", func() bool {
@@ -144,6 +151,29 @@ func TestGatewayKilled(t *testing.T) {
 		if n != 1 {
 			t.Fatalf("%s got %d", to, n)
 		}
+	}
+}
+
+// keepsNoKey: a killed program has left the provider's key in no file and no log.
+func (v *victim) keepsNoKey() {
+	v.t.Helper()
+	files := 0
+	err := filepath.WalkDir(v.data, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path)
+		if bytes.Contains(text, []byte("key-test")) {
+			v.t.Errorf("%s has the key", path)
+		}
+		return err
+	})
+	if err != nil || files < 4 {
+		v.t.Fatal(files, err)
+	}
+	if text := v.log.String(); !strings.Contains(text, "/api/email/campaigns") || strings.Contains(text, "key-test") {
+		v.t.Errorf("the log has the key, or no request:\n%.2000s", text)
 	}
 }
 
