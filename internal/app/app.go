@@ -37,6 +37,7 @@ import (
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
 	"postroad/internal/core/feedback"
+	"postroad/internal/core/gateway"
 	"postroad/internal/core/inbound"
 	"postroad/internal/core/ippool"
 	"postroad/internal/core/list"
@@ -128,6 +129,7 @@ type App struct {
 	places   *geo.DB // nil: no file
 	feedback *feedback.Service
 	spam     *spam.Filter // nil: none
+	gateway  *gateway.Service
 
 	signing  signing
 	registry *prometheus.Registry
@@ -278,6 +280,9 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.inbound = a.makeInbound(returns)
 	if a.feedback, err = a.makeFeedback(ctx, source, master); err != nil {
+		return err
+	}
+	if err := a.makeGateway(ctx, master); err != nil {
 		return err
 	}
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {

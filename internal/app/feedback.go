@@ -20,7 +20,10 @@ func (a *App) makeFeedback(ctx context.Context, source *ids.Source, master []byt
 		return nil, err
 	}
 	return feedback.New(ctx, feedback.Config{DB: a.db, IDs: source, Logger: a.log, Clock: a.clock, Webhooks: a.webhooks, Secret: master, First: a.accounts.First,
-		MailgunKeys: several(string(a.cfg.MailgunSigningKey)), LocalKey: a.signingKeyOf, ResendSecrets: secrets})
+		MailgunKeys: several(string(a.cfg.MailgunSigningKey)), LocalKey: a.signingKeyOf, ResendSecrets: secrets,
+		Known: func(ctx context.Context, provider, id, recipient string) (feedback.Known, bool, error) {
+			return a.gateway.Lookup(ctx, provider, id, recipient)
+		}})
 }
 
 // several parts a setting that may have more than one value.

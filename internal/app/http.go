@@ -27,6 +27,9 @@ func (a *App) Ops() []op.Op {
 	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.hosts.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.timing.Ops(), a.tags.Ops(a.ownDomain, a.accounts.Account), a.optout.Ops(), a.lists.Ops(), a.feedback.Ops(), a.template.Ops(ownedDomains{a}), a.track.Ops(), a.admin().Ops()} {
 		out = append(out, list...)
 	}
+	if a.cfg == nil || a.cfg.Gateway {
+		out = append(out, a.gateway.Ops()...)
+	}
 	return out
 }
 

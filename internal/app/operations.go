@@ -8,6 +8,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/feedback"
+	"postroad/internal/core/gateway"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/optout"
@@ -25,7 +26,7 @@ import (
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, feedback: &feedback.Service{}, template: &template.Service{}, track: &track.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, feedback: &feedback.Service{}, gateway: &gateway.Service{}, template: &template.Service{}, track: &track.Service{}}
 	return a.Ops()
 }
 

@@ -10,6 +10,7 @@ import (
 	"postroad/internal/core/deliver"
 	"postroad/internal/core/domain"
 	"postroad/internal/core/event"
+	"postroad/internal/core/gateway"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/optout"
@@ -50,6 +51,7 @@ type Parts struct {
 	Peers    *peer.Service
 	Trace    *deliver.Trace
 	Local    provider.Doer // of our own API
+	Gateway  *gateway.Service
 
 	HTTP, HTTPS, SMTP net.Addr // nil when off; the first of Mail
 	Mail              []MailAddr
@@ -65,7 +67,7 @@ type MailAddr struct {
 // Parts returns the services and where the program listens.
 func (a *App) Parts() Parts {
 	p := Parts{DB: a.db, Accounts: a.accounts, Domains: a.domains, Hosts: a.hosts, Events: a.events, Suppress: a.suppress, Timing: a.timing, Tags: a.tags, Webhooks: a.webhooks, Routes: a.routes,
-		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Template: a.template, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace, Local: a.localDoer(),
+		Queue: a.queue, Messages: a.messages, OptOut: a.optout, Lists: a.lists, Template: a.template, Track: a.track, Engine: a.engine, Shape: a.shape, Peers: a.peers, Trace: &a.trace, Local: a.localDoer(), Gateway: a.gateway,
 		HTTP: addrOf(a.http), HTTPS: addrOf(a.https), Certs: a.certs}
 	for _, m := range a.mail {
 		p.Mail = append(p.Mail, MailAddr{m.Service, m.ln.Addr()})

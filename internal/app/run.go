@@ -52,6 +52,8 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
 	workers.run("certificates", func() error { return a.watchCerts(work) })
+	workers.run("campaigns", func() error { return a.gateway.RunCampaigns(work) })
+	workers.run("gateway", func() error { return a.gateway.RunCleaning(work) })
 	workers.run("domains", func() error { return a.checkDomains(work) })
 	a.log.Info("ready", "http", address(a.http), "https", address(a.https), "smtp", a.mailAddresses(), "after", a.clock.Now().Sub(a.started).String())
 

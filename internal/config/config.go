@@ -89,6 +89,15 @@ type Config struct {
 
 	GeoIPFile string `name:"geoip_file" arg:"FILE" doc:"File in MMDB format that tells where opens and clicks come from (MaxMind's and DB-IP's country or city files); read again when it changes. Without one places are Unknown."`
 
+	Gateway         bool   `name:"gateway" default:"true" doc:"Serves the multi-provider API under /api/email."`
+	MailgunURL      string `name:"mailgun_url" arg:"URL" default:"local" doc:"Mailgun API that mail of the integration APIs goes through: local (this program), us or eu (Mailgun itself, by region), or the base URL of another."`
+	MailgunDomain   string `name:"mailgun_domain" arg:"DOMAIN" env:"MAILGUN_DOMAIN" shown:"that of the sender" doc:"Domain that mail of the integration APIs is sent from through mailgun_url."`
+	MailgunAPIKey   Secret `name:"mailgun_api_key" arg:"KEY" secret:"true" env:"MAILGUN_API_KEY" doc:"Own API key for mailgun_url: to take over from Resend, and to know its owner by."`
+	ResendURL       string `name:"resend_url" arg:"URL" default:"https://api.resend.com" doc:"Base URL of the Resend API."`
+	ResendAPIKey    Secret `name:"resend_api_key" arg:"KEY" secret:"true" env:"RESEND_API_KEY" doc:"Own API key of Resend: to take over from Mailgun, and to know its owner by."`
+	GatewayFailover bool   `name:"gateway_failover" doc:"Sends by the other provider, with its own API key of these settings, when the one that was asked for is not there or refuses for the time being."`
+	ParticipantsURL string `name:"participants_url" arg:"URL" default:"off" doc:"URL that knows participants by their ids: {\"ids\":[...]} is posted to it, and it may be internal; off for those loaded by API."`
+
 	Retention       time.Duration `name:"retention" arg:"DURATION" default:"72h" min:"0" doc:"How long message bodies are kept after acceptance; never less than delivery needs."`
 	ShutdownTimeout time.Duration `name:"shutdown_timeout" arg:"DURATION" default:"30s" min:"0" doc:"How long a stop waits for work in progress."`
 
@@ -126,7 +135,7 @@ const redacted = "********"
 func (c *Config) validate() error {
 	return errors.Join(
 		c.checkDatabase(), checkPanelURL(c.PanelURL), checkHostname(c.Hostname), c.Relay.check(), c.Source.check(),
-		c.checkTLS(), c.checkACME(), c.checkDNS(), c.checkListeners(),
+		c.checkTLS(), c.checkACME(), c.checkDNS(), c.checkListeners(), c.checkGateway(),
 	)
 }
 

@@ -251,16 +251,22 @@ func readEnv(opts []option, environ []string, readFile func(string) ([]byte, err
 		}
 		out[o.name] = given{texts, "env", key}
 	}
+	out.addForeign(opts, environ)
+	return out, warnings, errors.Join(errs...)
+}
+
+// addForeign takes variables that are not ours by name, where ours are not set:
+// what the documents of an integration tell people to set.
+func (s source) addForeign(opts []option, environ []string) {
 	for _, o := range opts {
 		name := o.tag.Get("env")
-		if _, ours := out[o.name]; ours || name == "" {
+		if _, ours := s[o.name]; ours || name == "" {
 			continue
 		}
 		if value := lookup(environ, name); value != "" {
-			out[o.name] = given{[]string{value}, "env", name}
+			s[o.name] = given{[]string{value}, "env", name}
 		}
 	}
-	return out, warnings, errors.Join(errs...)
 }
 
 // envOption finds the option of a variable, or of NAME_FILE for a secret.

@@ -77,7 +77,10 @@ type Error struct {
 	Status     int    // of HTTP; 0: there was no answer
 	Text       string // what the provider said, or what failed
 	RetryAfter time.Duration
-	err        error
+	// Doubt: there was a connection and no answer, so the provider may have taken
+	// the message. Only the same request with the same idempotency key may follow.
+	Doubt bool
+	err   error
 }
 
 // Error implements error. It has no key and no address.
@@ -118,11 +121,15 @@ type caller struct {
 // call performs r until it is answered for good. The response has status 2xx, or
 // the error is an *Error or that of ctx.
 func (c *caller) call(ctx context.Context, r netx.Request) (netx.Response, error) {
-	wait := c.patience.First
+	wait, doubt := c.patience.First, false
 	for try := 1; ; try++ {
 		resp, err := c.once(ctx, r)
 		var e *Error
-		if !errors.As(err, &e) || !e.Temporary() || try >= c.patience.Tries || e.RetryAfter > c.patience.Longest {
+		if errors.As(err, &e) { // a later refusal says nothing about an earlier try
+			doubt = doubt || e.Doubt
+			e.Doubt = doubt
+		}
+		if e == nil || !e.Temporary() || try >= c.patience.Tries || e.RetryAfter > c.patience.Longest {
 			return resp, err
 		}
 		after, stop := c.clock.After(max(wait, e.RetryAfter))
@@ -142,7 +149,9 @@ func (c *caller) once(ctx context.Context, r netx.Request) (netx.Response, error
 	case ctx.Err() != nil:
 		return resp, ctx.Err()
 	case err != nil:
-		return resp, &Error{Text: reason(err), err: err}
+		return resp, &Error{Text: reason(err), Doubt: resp.RemoteAddr != "", err: err}
+	case resp.BodyErr != nil && resp.Status < 300:
+		return resp, &Error{Text: "the answer broke off", Doubt: true, err: resp.BodyErr}
 	case resp.Status >= 200 && resp.Status < 300:
 		return resp, nil
 	}

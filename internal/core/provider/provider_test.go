@@ -39,6 +39,52 @@ func TestFill(t *testing.T) {
 	}
 }
 
+func TestVariablesKeepNumbers(t *testing.T) {
+	var v Variables
+	if err := json.Unmarshal([]byte(`{"n":12345678901234567890,"o":{"x":1e2}}`), &v); err != nil {
+		t.Fatal(err)
+	}
+	if got := Fill("{{n}} {{o}}", v, false); got != `12345678901234567890 {"x":1e2}` {
+		t.Error(got)
+	}
+	if err := json.Unmarshal([]byte(`[1]`), &v); err == nil {
+		t.Error("a list was taken for an object")
+	}
+}
+
+// TestDoubt: what was sent without an answer may have been taken.
+func TestDoubt(t *testing.T) {
+	for _, connected := range []bool{true, false} {
+		resp := netx.Response{}
+		if connected {
+			resp.RemoteAddr = "192.0.2.1:443"
+		}
+		do := func(context.Context, netx.Request) (netx.Response, error) { return resp, errors.New("reset") }
+		_, err := Mailgun("https://x", do, &waits{}).Send(t.Context(), Account{Domain: "x"}, &mail)
+		var e *Error
+		if !errors.As(err, &e) || e.Doubt != connected {
+			t.Errorf("connected %v: %+v", connected, err)
+		}
+	}
+}
+
+// TestDoubtStays: that the provider is gone now does not mean that it took nothing
+// before.
+func TestDoubtStays(t *testing.T) {
+	calls := 0
+	do := func(context.Context, netx.Request) (netx.Response, error) {
+		if calls++; calls == 1 {
+			return netx.Response{Status: 200, BodyErr: errors.New("reset")}, nil
+		}
+		return answer(503, ""), nil
+	}
+	_, err := Mailgun("https://x", do, &waits{}).Send(t.Context(), Account{Domain: "x"}, &mail)
+	var e *Error
+	if !errors.As(err, &e) || e.Status != 503 || !e.Doubt || calls != 4 {
+		t.Errorf("%+v after %d calls", err, calls)
+	}
+}
+
 func FuzzFill(f *testing.F) {
 	for _, s := range []string{"{{a}}", "{{{a}}}", "{{{{a}}}}", "{{ a", "x{{a}}y{{b}}"} {
 		f.Add(s)

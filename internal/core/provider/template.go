@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"bytes"
 	"encoding/json"
 	"html"
 	"maps"
@@ -10,6 +11,13 @@ import (
 
 // Variables are values by the names of {{name}}.
 type Variables map[string]any
+
+// UnmarshalJSON reads a JSON object; numbers keep their digits.
+func (v *Variables) UnmarshalJSON(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return d.Decode((*map[string]any)(v))
+}
 
 // text returns a value as it stands in a message; a name without a value is
 // nothing.

@@ -44,6 +44,10 @@ func (c *call) authorize(ctx context.Context, t *target) (context.Context, error
 		return auth, err
 	}
 	user, password, ok := c.r.BasicAuth()
+	if !ok && t.route.op.Fail != nil { // clients of other dialects know bearer tokens
+		user = apiUser
+		password, ok = bearer(c.r)
+	}
 	if !ok {
 		return ctx, errs.New(errs.Unauthorized, "Forbidden").WithHint("send the API key with Basic authentication: user api, password the key")
 	}

@@ -211,6 +211,10 @@ func (f *field) setType(t reflect.Type) error {
 		f.conv, f.shape = conv, single
 		return nil
 	}
+	if f.place == inJSON && reflect.PointerTo(f.typ).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		f.shape = tree
+		return nil
+	}
 	if f.typ.Kind() == reflect.Slice && f.typ != reflect.TypeFor[json.RawMessage]() {
 		if f.typ.Elem().Kind() == reflect.Uint8 && (f.place == inForm || f.place == inJSON) {
 			f.shape = octets
