@@ -47,6 +47,7 @@ import (
 	"postroad/internal/core/spam"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
+	"postroad/internal/core/workspace"
 	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/report"
 	"postroad/internal/mail/smtp"
@@ -111,6 +112,9 @@ type App struct {
 	engine   *deliver.Engine
 	inbound  *inbound.Service
 	spam     *spam.Filter // nil: none
+
+	workspaces *workspace.Service
+	first      string // the first account
 
 	signing  signing
 	registry *prometheus.Registry
@@ -235,7 +239,8 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
+	a.workspaces = a.makeWorkspaces(source)
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks, a.workspaces); err != nil {
 		return err
 	}
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
@@ -247,6 +252,9 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.inbound = a.makeInbound(report.NewSecret(master))
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
+		return fmt.Errorf("first account: %w", err)
+	}
+	if a.first, err = a.accounts.First(ctx); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}
 	return a.bootstrapSandbox(ctx)

@@ -12,13 +12,14 @@ import (
 	"postroad/internal/core/route"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
+	"postroad/internal/core/workspace"
 )
 
 // Operations returns every operation of the program without a running one, for
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, suppress: &suppress.Service{}, lists: &list.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, suppress: &suppress.Service{}, lists: &list.Service{}, workspaces: &workspace.Service{}}
 	return a.Ops()
 }
 

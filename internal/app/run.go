@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"postroad/internal/base/db"
+	"postroad/internal/core/replay"
 	"postroad/internal/mail/smtp"
 )
 
@@ -43,6 +45,7 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("webhooks", func() error { return a.webhooks.Run(work) })
 	workers.run("posts to lists", func() error { return a.messages.RunExpansion(work) })
 	workers.run("list uploads", func() error { return a.lists.RunUploads(work) })
+	workers.run("mail of workspaces", func() error { return a.workspaces.Run(work) })
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
 	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })
@@ -127,6 +130,9 @@ func (a *App) housekeeping(ctx context.Context) error {
 		}
 		if _, err := a.webhooks.DeleteBefore(ctx, now.Add(-webhookRetention)); err != nil && ctx.Err() == nil {
 			a.log.Error("webhook retention", "error", err)
+		}
+		if err := a.db.Write(ctx, func(tx *db.Tx) error { _, err := replay.Clean(tx); return err }); err != nil && ctx.Err() == nil {
+			a.log.Error("retention of signed requests", "error", err)
 		}
 		if !a.pause(ctx, 5*time.Minute) {
 			return nil
