@@ -4,6 +4,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+	"sync"
+)
+
+// field is an address that lists filter by a part of.
+type field int
+
+const (
+	senders field = iota
+	recipients
+	fields
 )
 
 // blockSize is how many messages of a workspace in a row share a block.
@@ -121,4 +131,47 @@ func counted(b []byte, size int) (list, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return b[:n], b[n:], true
+}
+
+// columnKey names the column of a full block, which never changes.
+type columnKey struct {
+	workspace, block int64
+	field            field
+}
+
+// maxColumns bounds the columns kept in memory, in bytes: those of 1,500,000 messages
+// or so.
+const maxColumns = 64 << 20
+
+// columns keeps columns that were read, those of the workspaces in use.
+type columns struct {
+	mu    sync.Mutex
+	kept  map[columnKey]column
+	bytes int
+}
+
+func (c *columns) get(k columnKey) column {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept[k]
+}
+
+// put keeps a column, and throws others out where it has to.
+func (c *columns) put(k columnKey, col column) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept == nil {
+		c.kept = map[columnKey]column{}
+	}
+	c.bytes += len(col) - len(c.kept[k])
+	c.kept[k] = col
+	for other, old := range c.kept { // in no order: any of them
+		if c.bytes <= maxColumns {
+			return
+		}
+		if other != k {
+			c.bytes -= len(old)
+			delete(c.kept, other)
+		}
+	}
 }

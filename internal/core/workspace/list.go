@@ -20,8 +20,8 @@ type filter struct {
 
 // pick tells by the state of a message and its addresses whether it is asked for.
 type pick struct {
-	mask, want byte // of the state
-	from, to   []byte
+	mask, want byte           // of the state
+	parts      [fields][]byte // of the addresses, folded
 }
 
 const (
@@ -30,7 +30,7 @@ const (
 )
 
 func (f *filter) pick() pick {
-	p := pick{from: []byte(fold(f.from)), to: []byte(fold(f.to))}
+	p := pick{parts: [fields][]byte{senders: []byte(fold(f.from)), recipients: []byte(fold(f.to))}}
 	if f.direction != nil {
 		p.mask |= directionBit
 		p.want |= state(*f.direction, 0)
@@ -76,7 +76,7 @@ func (s *Service) list(ctx context.Context, workspaceID string, f *filter) (out 
 			return err
 		}
 		p := &page{skip: f.offset, limit: f.limit}
-		if err := find(tx, w, f, p); err != nil {
+		if err := s.find(tx, w, f, p); err != nil {
 			return err
 		}
 		total = p.total
@@ -87,7 +87,7 @@ func (s *Service) list(ctx context.Context, workspaceID string, f *filter) (out 
 }
 
 // find fills the page.
-func find(tx *db.Tx, w place, f *filter, p *page) error {
+func (s *Service) find(tx *db.Tx, w place, f *filter, p *page) error {
 	low, high, err := span(tx, w, f)
 	if err != nil || low > high {
 		return err
@@ -96,15 +96,15 @@ func find(tx *db.Tx, w place, f *filter, p *page) error {
 	switch {
 	case f.sessionID != "" || f.contactID != "":
 		return eachLinked(tx, w.num, f, low, high, func(l *linked) {
-			if l.state&k.mask == k.want && strings.Contains(fold(l.from), string(k.from)) && strings.Contains(fold(l.to), string(k.to)) {
+			if l.state&k.mask == k.want && strings.Contains(fold(l.from), string(k.parts[senders])) && strings.Contains(fold(l.to), string(k.parts[recipients])) {
 				p.add(l.seq)
 			}
 		})
-	case k.mask == 0 && len(k.from) == 0 && len(k.to) == 0:
+	case k.mask == 0 && f.from == "" && f.to == "":
 		p.addRange(low, high)
 		return nil
 	}
-	return findInBlocks(tx, w, &k, low, high, p)
+	return s.findInBlocks(tx, w, &k, low, high, p)
 }
 
 // span makes numbers of the times asked for.
@@ -124,33 +124,98 @@ func span(tx *db.Tx, w place, f *filter) (low, high int64, err error) {
 	return low, high, err
 }
 
-func findInBlocks(tx *db.Tx, w place, k *pick, low, high int64, p *page) error {
+// block is what a list is answered from for blockSize messages.
+type block struct {
+	number  int64
+	states  []byte
+	columns [fields]column // those that are asked for
+}
+
+// findInBlocks goes through the blocks one by one. What columns are not in memory
+// is read on the way, so that a workspace of any size takes no more of it.
+func (s *Service) findInBlocks(tx *db.Tx, w place, k *pick, low, high int64, p *page) error {
 	first, _ := blockOf(low)
 	last, _ := blockOf(high)
-	open, _ := blockOf(w.seq + 1) // the block that is not full has no columns yet
-	var senders, recipients column
-	if (len(k.from) > 0 || len(k.to) > 0) && last == open {
-		from, to, err := selectAddresses(tx, w.num, open)
+	list, err := selectBlocks(tx, w.num, first, last)
+	if err != nil {
+		return err
+	}
+	if err := k.fillOpen(tx, w, list); err != nil {
+		return err
+	}
+	next := 0
+	upTo := func(number int64) {
+		for ; next < len(list) && list[next].number >= number; next++ {
+			k.inBlock(list[next], low, high, p)
+			list[next].columns = [fields]column{}
+		}
+	}
+	for f := range fields {
+		// With parts of both, the first column is read whole and the second on the way.
+		final := f == recipients || len(k.parts[recipients]) == 0
+		if len(k.parts[f]) == 0 {
+			continue
+		}
+		err := s.fillColumns(tx, w.num, f, list, func(number int64) {
+			if final {
+				upTo(number)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		senders, recipients = newColumn(from), newColumn(to)
 	}
-	return eachBlock(tx, w.num, first, last, len(k.from) > 0, len(k.to) > 0, func(block int64, states, from, to []byte) error {
-		if block == open {
-			from, to = senders, recipients
-		}
-		k.inBlock(block, states, from, to, low, high, p)
+	upTo(0)
+	return nil
+}
+
+// fillOpen makes the columns of the block that is not full yet, if it is in list.
+func (k *pick) fillOpen(tx *db.Tx, w place, list []*block) error {
+	open, _ := blockOf(w.seq + 1)
+	if len(list) == 0 || list[0].number != open || len(k.parts[senders])+len(k.parts[recipients]) == 0 {
 		return nil
+	}
+	from, to, err := selectAddresses(tx, w.num, open)
+	list[0].columns = [fields]column{senders: newColumn(from), recipients: newColumn(to)}
+	return err
+}
+
+// fillColumns gives the blocks of list their column f, and calls did when one was
+// read.
+func (s *Service) fillColumns(tx *db.Tx, workspace int64, f field, list []*block, did func(number int64)) error {
+	byNumber := map[int64]*block{}
+	low, high := int64(0), int64(-1)
+	for _, b := range list {
+		if b.columns[f] != nil {
+			continue
+		}
+		if b.columns[f] = s.columns.get(columnKey{workspace, b.number, f}); b.columns[f] != nil {
+			continue
+		}
+		byNumber[b.number] = b
+		if high < low {
+			high = b.number
+		}
+		low = b.number
+	}
+	if len(byNumber) == 0 {
+		return nil
+	}
+	return eachColumn(tx, workspace, f, low, high, func(number int64, c column) {
+		if b := byNumber[number]; b != nil {
+			b.columns[f] = c
+			s.columns.put(columnKey{workspace, number, f}, c)
+			did(number)
+		}
 	})
 }
 
 // inBlock adds the messages of a block to the page.
-func (k *pick) inBlock(block int64, states, senders, recipients []byte, low, high int64, p *page) {
-	base := block*blockSize + 1 // the number of the first
+func (k *pick) inBlock(b *block, low, high int64, p *page) {
+	base := b.number*blockSize + 1 // the number of the first
 	var sel selection
 	any := false
-	for i, s := range states[:min(len(states), blockSize)] {
+	for i, s := range b.states[:min(len(b.states), blockSize)] {
 		if seq := base + int64(i); s&k.mask == k.want && seq >= low && seq <= high {
 			sel[i], any = true, true
 		}
@@ -158,14 +223,13 @@ func (k *pick) inBlock(block int64, states, senders, recipients []byte, low, hig
 	if !any {
 		return
 	}
-	if len(k.from) > 0 {
-		column(senders).keep(k.from, &sel)
+	for f, part := range k.parts {
+		if len(part) > 0 {
+			b.columns[f].keep(part, &sel)
+		}
 	}
-	if len(k.to) > 0 {
-		column(recipients).keep(k.to, &sel)
-	}
-	for i := len(states) - 1; i >= 0; i-- {
-		if i < blockSize && sel[i] {
+	for i := min(len(b.states), blockSize) - 1; i >= 0; i-- {
+		if sel[i] {
 			p.add(base + int64(i))
 		}
 	}
@@ -177,9 +241,9 @@ func seal(tx *db.Tx, m *email) error {
 	if at != blockSize-1 {
 		return nil
 	}
-	senders, recipients, err := selectAddresses(tx, m.workspace, block)
+	from, to, err := selectAddresses(tx, m.workspace, block)
 	if err != nil {
 		return err
 	}
-	return insertColumns(tx, m.workspace, block, newColumn(senders), newColumn(recipients))
+	return insertColumns(tx, m.workspace, block, newColumn(from), newColumn(to))
 }

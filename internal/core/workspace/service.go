@@ -36,9 +36,10 @@ type Config struct {
 // Service is the email API of workspaces.
 type Service struct {
 	Config
-	db     *db.DB
-	clock  clock.Clock
-	tokens *verifier
+	db      *db.DB
+	clock   clock.Clock
+	tokens  *verifier
+	columns columns
 
 	mu   sync.Mutex
 	busy map[int64]bool // messages that are being sent

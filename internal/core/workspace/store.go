@@ -35,10 +35,10 @@ func selectPlace(tx *db.Tx, id string) (p place, err error) {
 	return p, err
 }
 
-const columns = `id, uuid, workspace, seq, direction, status, sender, recipient, reply_to, subject, message_id, metadata,
+const emailColumns = `id, uuid, workspace, seq, direction, status, sender, recipient, reply_to, subject, message_id, metadata,
 	session_id, session_uuid, user_id, contact_id, created_at, sent_at, failed_at, delivered_at, bounced_at, opened_at, clicked_at`
 
-// values are those of columns, in their order.
+// values are those of emailColumns, in their order.
 func (m *email) values() []any {
 	out := []any{m.id, m.uuid, m.workspace, m.seq, int64(m.direction), int64(m.status), m.from, m.to, m.replyTo, m.subject, m.messageID, m.metadata,
 		m.sessionID, m.sessionUUID, m.userID, m.contactID, m.created}
@@ -50,7 +50,7 @@ func (m *email) values() []any {
 
 func insert(tx *db.Tx, m *email) error {
 	v := m.values()
-	if _, err := tx.Exec("INSERT INTO workspace_email ("+columns+") VALUES "+db.Marks(len(v)), v...); err != nil {
+	if _, err := tx.Exec("INSERT INTO workspace_email ("+emailColumns+") VALUES "+db.Marks(len(v)), v...); err != nil {
 		return err
 	}
 	_, err := tx.Exec("INSERT INTO workspace_body (id, plain, html) VALUES (?, ?, ?)", m.id, m.plain, m.html)
@@ -82,7 +82,7 @@ func scan(r scanner) (*email, error) {
 }
 
 func selectEmail(tx *db.Tx, where string, args ...any) (*email, error) {
-	return scan(tx.QueryRow("SELECT "+columns+" FROM workspace_email WHERE "+where, args...))
+	return scan(tx.QueryRow("SELECT "+emailColumns+" FROM workspace_email WHERE "+where, args...))
 }
 
 func selectByID(tx *db.Tx, id int64) (*email, error) { return selectEmail(tx, "id = ?", id) }
@@ -118,6 +118,6 @@ func selectPending(tx *db.Tx, after int64, limit int) (out []*email, err error) 
 		m, err := scan(r)
 		out = append(out, m)
 		return err
-	}, "SELECT "+columns+" FROM workspace_email WHERE status = 0 AND id > ? ORDER BY id LIMIT ?", after, limit)
+	}, "SELECT "+emailColumns+" FROM workspace_email WHERE status = 0 AND id > ? ORDER BY id LIMIT ?", after, limit)
 	return out, err
 }

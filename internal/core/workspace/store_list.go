@@ -46,46 +46,42 @@ func updateStates(tx *db.Tx, workspace, block int64, states []byte) error {
 	return err
 }
 
-func insertColumns(tx *db.Tx, workspace, block int64, senders, recipients column) error {
-	_, err := tx.Exec("INSERT INTO workspace_column (workspace, block, senders, recipients) VALUES (?, ?, ?, ?)", workspace, block, []byte(senders), []byte(recipients))
+func insertColumns(tx *db.Tx, workspace, block int64, from, to column) error {
+	_, err := tx.Exec("INSERT INTO workspace_column (workspace, block, senders, recipients) VALUES (?, ?, ?, ?)", workspace, block, []byte(from), []byte(to))
 	return err
 }
 
 // selectAddresses returns those of the messages of a block, in their order.
-func selectAddresses(tx *db.Tx, workspace, block int64) (senders, recipients []string, err error) {
+func selectAddresses(tx *db.Tx, workspace, block int64) (from, to []string, err error) {
 	err = tx.Each(func(r *sql.Rows) error {
-		var from, to string
-		err := r.Scan(&from, &to)
-		senders, recipients = append(senders, from), append(recipients, to)
+		var sender, recipient string
+		err := r.Scan(&sender, &recipient)
+		from, to = append(from, sender), append(to, recipient)
 		return err
 	}, "SELECT sender, recipient FROM workspace_email WHERE workspace = ? AND seq > ? AND seq <= ? ORDER BY seq", workspace, block*blockSize, (block+1)*blockSize)
-	return senders, recipients, err
+	return from, to, err
 }
 
-// eachBlock calls fn for the blocks of a workspace from high down to low, with the
-// columns that are wanted; they are nil in a block that is not full. What fn gets
-// is good until it returns.
-func eachBlock(tx *db.Tx, workspace, low, high int64, senders, recipients bool, fn func(block int64, states, senders, recipients []byte) error) error {
-	query := "SELECT s.block, s.states, NULL, NULL FROM workspace_state s"
-	if senders || recipients {
-		query = "SELECT s.block, s.states, " + wanted(senders, "c.senders") + ", " + wanted(recipients, "c.recipients") +
-			" FROM workspace_state s LEFT JOIN workspace_column c ON c.workspace = s.workspace AND c.block = s.block"
-	}
+// selectBlocks returns the states of a workspace's blocks from high down to low.
+func selectBlocks(tx *db.Tx, workspace, low, high int64) (out []*block, err error) {
+	err = tx.Each(func(r *sql.Rows) error {
+		b := &block{}
+		out = append(out, b)
+		return r.Scan(&b.number, &b.states)
+	}, "SELECT block, states FROM workspace_state WHERE workspace = ? AND block >= ? AND block <= ? ORDER BY block DESC", workspace, low, high)
+	return out, err
+}
+
+// eachColumn calls fn for the columns of full blocks from high down to low.
+func eachColumn(tx *db.Tx, workspace int64, f field, low, high int64, fn func(block int64, c column)) error {
+	name := [...]string{senders: "senders", recipients: "recipients"}[f]
 	return tx.Each(func(r *sql.Rows) error {
 		var block int64
-		var states, from, to sql.RawBytes
-		if err := r.Scan(&block, &states, &from, &to); err != nil {
-			return err
-		}
-		return fn(block, states, from, to)
-	}, query+" WHERE s.workspace = ? AND s.block >= ? AND s.block <= ? ORDER BY s.block DESC", workspace, low, high)
-}
-
-func wanted(yes bool, column string) string {
-	if yes {
-		return column
-	}
-	return "NULL"
+		var c []byte
+		err := r.Scan(&block, &c)
+		fn(block, c)
+		return err
+	}, "SELECT block, "+name+" FROM workspace_column WHERE workspace = ? AND block >= ? AND block <= ? ORDER BY block DESC", workspace, low, high)
 }
 
 // firstSince returns the number of the first message from a time on, 0 for none.
@@ -122,7 +118,7 @@ func eachLinked(tx *db.Tx, workspace int64, f *filter, low, high int64, fn func(
 	if f.contactID != "" {
 		query, args = query+" AND contact_id = ? AND contact_id <> ''", append(args, f.contactID)
 	}
-	args = append(args, low, high)
+	args = append(args, low, high) // the signs keep SQLite from reading all mail of the span by its numbers
 	return tx.Each(func(r *sql.Rows) error {
 		var l linked
 		var d direction
@@ -133,7 +129,7 @@ func eachLinked(tx *db.Tx, workspace int64, f *filter, low, high int64, fn func(
 		l.state = state(d, s)
 		fn(&l)
 		return nil
-	}, query+" AND seq >= ? AND seq <= ? ORDER BY seq DESC", args...)
+	}, query+" AND +seq >= ? AND +seq <= ? ORDER BY seq DESC", args...)
 }
 
 // selectBySeq returns messages by their numbers, in the order of seqs.
@@ -150,6 +146,6 @@ func selectBySeq(tx *db.Tx, workspace int64, seqs []int64) ([]*email, error) {
 		m, err := scan(r)
 		out = append(out, m)
 		return err
-	}, "SELECT "+columns+" FROM workspace_email WHERE workspace = ? AND seq IN "+db.Marks(len(seqs))+" ORDER BY seq DESC", args...)
+	}, "SELECT "+emailColumns+" FROM workspace_email WHERE workspace = ? AND seq IN "+db.Marks(len(seqs))+" ORDER BY seq DESC", args...)
 	return out, err
 }
