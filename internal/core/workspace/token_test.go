@@ -234,3 +234,16 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
+
+// FuzzToken: what was not signed is never good, whatever it is.
+func FuzzToken(f *testing.F) {
+	v := newVerifier(TokenConfig{Secret: []byte("0123456789abcdef0123456789abcdef"), Keys: func(context.Context) ([]byte, error) { return []byte(`{"keys":[]}`), nil }}, clock.NewFake(begin))
+	f.Add(b64(`{"alg":"none"}`) + "." + b64(`{"exp":9999999999}`) + ".")
+	f.Add(b64(`{"alg":"HS256","kid":"\u0000"}`) + "." + b64(`{}`) + "." + b64("x"))
+	f.Add(b64(`{"alg":"RS256","jwk":{"kty":"oct","k":"AA"}}`) + "..")
+	f.Fuzz(func(t *testing.T, token string) {
+		if a, err := v.verify(t.Context(), token); err == nil {
+			t.Fatalf("%q is good for %q", token, a.workspaces)
+		}
+	})
+}
