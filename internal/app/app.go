@@ -239,7 +239,9 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	a.workspaces = a.makeWorkspaces(source)
+	if a.workspaces, err = a.makeWorkspaces(source); err != nil {
+		return err
+	}
 	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks, a.workspaces); err != nil {
 		return err
 	}

@@ -2,6 +2,9 @@ package app_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -16,14 +19,11 @@ import (
 	"testing"
 	"time"
 
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"postroad/internal/apptest"
+	"postroad/internal/base/db"
 	"postroad/internal/config"
 	"postroad/internal/core/event"
 	"postroad/internal/core/webhook"
@@ -148,6 +148,10 @@ func TestScenarioWorkspaceUnconfigured(t *testing.T) {
 	s.run(t, []probe{
 		{path: "/api/mailgun/health", as: "nobody", status: 503, want: none},
 		{path: "/api/mailgun/messages/w1", as: "nobody", head: bearer("x"), status: 503, want: `{"error":"**","code":"NOT_CONFIGURED","details":{}}`},
+	})
+	s = newStage(t, config.Serve, "--workspace-domain=example.com", "--workspace-mailgun=eu", "--workspace-jwt-secret="+jwtSecret)
+	s.run(t, []probe{
+		{name: "no key for the account", path: "/api/mailgun/health", as: "nobody", status: 503, want: none},
 	})
 	s = newStage(t, config.Serve, "--workspace-jwt-secret="+jwtSecret)
 	s.run(t, []probe{
@@ -321,6 +325,37 @@ func TestScenarioWorkspaceLocal(t *testing.T) {
 	}
 	if got := s.email(t, "w1", bad.UUID); got.Status != "bounced" || got.BouncedAt == "" || got.DeliveredAt != "" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestWorkspaceCutOff: a message that was taken before the program was killed, but
+// not recorded as sent, is finished at the next start and goes out once.
+func TestWorkspaceCutOff(t *testing.T) {
+	w := apptest.NewWorld(t)
+	far := w.Sink(t, "mx.far.example", apptest.Script{})
+	w.MX(t, "far.example", "mx.far.example")
+	o := apptest.Options{Mode: config.Serve, World: w, Data: t.TempDir(), Args: []string{"--workspace-domain=example.com", "--workspace-jwt-secret=" + jwtSecret}}
+	s := &stage{t: t, Server: apptest.Start(t, o)}
+	s.AddDomain("example.com")
+	m := s.sendFor(t, "w1", "ann@far.example", "")
+	far.Await(t, 1)
+	s.Outcome(m.MailgunMessageID, "ann@far.example", 1)
+	err := s.DB.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec("UPDATE workspace_email SET status = 0, message_id = '', sent_at = 0 WHERE uuid = ?", m.UUID)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	s = &stage{t: t, Server: apptest.Start(t, o)}
+	s.Until("the end of what was begun", func() bool { return s.email(t, "w1", m.ID).Status == "sent" })
+	if got := s.email(t, "w1", m.ID); got.MailgunMessageID != m.MailgunMessageID || got.SentAt == "" {
+		t.Errorf("%+v", got)
+	}
+	s.Idle()
+	if n := len(far.Messages()); n != 1 {
+		t.Errorf("it went out %d times", n)
 	}
 }
 

@@ -14,14 +14,22 @@ import (
 	"postroad/internal/core/account"
 	"postroad/internal/core/provider"
 	"postroad/internal/core/workspace"
+	"postroad/internal/mail/addr"
 )
 
 // makeWorkspaces makes the email API of workspaces.
-func (a *App) makeWorkspaces(source *ids.Source) *workspace.Service {
+func (a *App) makeWorkspaces(source *ids.Source) (*workspace.Service, error) {
 	c := workspace.Config{DB: a.db, IDs: source, Logger: a.log, Token: a.workspaceTokens(),
 		Account: provider.Account{Domain: a.cfg.WorkspaceDomain, Key: string(a.cfg.WorkspaceKey)},
 		From:    cmp.Or(a.cfg.WorkspaceFrom, "noreply@"+a.cfg.WorkspaceDomain)}
+	if _, err := addr.Parse(c.From); err != nil && c.Account.Domain != "" {
+		return nil, fmt.Errorf("--workspace-from: %w", err)
+	}
 	base := a.cfg.WorkspaceMailgun
+	if base != "" && c.Account.Key == "" && c.Account.Domain != "" {
+		a.log.Warn("mail of workspaces is not sent: workspace_mailgun needs workspace_key")
+		c.Account.Domain = ""
+	}
 	switch base {
 	case "":
 		c.Driver = provider.Mailgun("http://local", a.insideDoer("workspace", a.cfg.WorkspaceDomain), a.clock)
@@ -40,7 +48,7 @@ func (a *App) makeWorkspaces(source *ids.Source) *workspace.Service {
 		}
 		return a.accounts.SigningKey(ctx, a.first)
 	}
-	return workspace.New(c)
+	return workspace.New(c), nil
 }
 
 // insideDoer is localDoer for what the program itself sends from a domain, under a

@@ -13,11 +13,7 @@ func (c *Config) checkWorkspace() error {
 		return fmt.Errorf("--workspace-domain: %q is not a domain", c.WorkspaceDomain)
 	}
 	switch u, err := url.Parse(c.WorkspaceMailgun); {
-	case c.WorkspaceMailgun == "":
-		return nil
-	case c.WorkspaceKey == "":
-		return errors.New("--workspace-mailgun needs --workspace-key")
-	case c.WorkspaceMailgun == "us", c.WorkspaceMailgun == "eu":
+	case c.WorkspaceMailgun == "", c.WorkspaceMailgun == "us", c.WorkspaceMailgun == "eu":
 		return nil
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return errors.New("--workspace-mailgun: us, eu or a base URL such as https://mail.example.com is expected")

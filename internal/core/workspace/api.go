@@ -97,7 +97,7 @@ func (s *Service) getOp(ctx context.Context, in *getIn) (*view, error) {
 		return nil, err
 	}
 	var m *email
-	err := s.db.Read(ctx, func(tx *db.Tx) error {
+	err := s.db.Peek(ctx, func(tx *db.Tx) error {
 		w, err := selectPlace(tx, in.Workspace)
 		if err != nil {
 			return err

@@ -67,7 +67,8 @@ func (p *page) addRange(low, high int64) {
 // list returns a page of a workspace's mail, newest first, and how many messages
 // there are on all pages.
 func (s *Service) list(ctx context.Context, workspaceID string, f *filter) (out []*email, total int, err error) {
-	err = s.db.Read(ctx, func(tx *db.Tx) error {
+	// Peek: what is read here is written in SQL, never staged.
+	err = s.db.Peek(ctx, func(tx *db.Tx) error {
 		w, err := selectPlace(tx, workspaceID)
 		if errors.Is(err, db.ErrNoRows) {
 			return nil
