@@ -75,6 +75,9 @@ const maxJWKS = 256 << 10
 
 func (a *App) workspaceTokens() workspace.TokenConfig {
 	c := workspace.TokenConfig{Secret: []byte(a.cfg.WorkspaceJWTSecret), Audience: a.cfg.WorkspaceAudience, Issuer: a.cfg.WorkspaceIssuer, Claim: a.cfg.WorkspaceClaim}
+	if n := len(c.Secret); n > 0 && n < 32 { // RFC 7518 section 3.2
+		a.log.Warn("workspace_jwt_secret has fewer than 32 bytes: who has a token can find it out by trying")
+	}
 	name := a.cfg.WorkspaceJWKS
 	switch {
 	case name == "":
