@@ -56,6 +56,7 @@ import (
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
+	"postroad/internal/core/workspace"
 	"postroad/internal/edge/smtpd"
 	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/report"
@@ -130,6 +131,9 @@ type App struct {
 	feedback *feedback.Service
 	spam     *spam.Filter // nil: none
 	gateway  *gateway.Service
+
+	workspaces *workspace.Service
+	first      string // the first account
 
 	signing  signing
 	registry *prometheus.Registry
@@ -257,8 +261,11 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
+	if a.workspaces, err = a.makeWorkspaces(source); err != nil {
+		return err
+	}
 	arrivals := track.NewArrivals()
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.timing, a.webhooks, arrivals); err != nil {
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.timing, a.webhooks, arrivals, a.workspaces); err != nil {
 		return err
 	}
 	a.template = template.New(a.db, source)
@@ -286,6 +293,9 @@ func (a *App) makeServices(ctx context.Context) error {
 		return err
 	}
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
+		return fmt.Errorf("first account: %w", err)
+	}
+	if a.first, err = a.accounts.First(ctx); err != nil {
 		return fmt.Errorf("first account: %w", err)
 	}
 	return a.bootstrapSandbox(ctx)

@@ -24,7 +24,7 @@ import (
 // Ops returns every operation of the program.
 func (a *App) Ops() []op.Op {
 	var out []op.Op
-	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.hosts.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.timing.Ops(), a.tags.Ops(a.ownDomain, a.accounts.Account), a.optout.Ops(), a.lists.Ops(), a.feedback.Ops(), a.template.Ops(ownedDomains{a}), a.track.Ops(), a.admin().Ops()} {
+	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.hosts.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.timing.Ops(), a.tags.Ops(a.ownDomain, a.accounts.Account), a.optout.Ops(), a.lists.Ops(), a.workspaces.Ops(), a.feedback.Ops(), a.template.Ops(ownedDomains{a}), a.track.Ops(), a.admin().Ops()} {
 		out = append(out, list...)
 	}
 	if a.cfg == nil || a.cfg.Gateway {
@@ -147,7 +147,11 @@ func localName(host, base string) bool {
 type authenticator struct{ a *App }
 
 func (t authenticator) Authenticate(ctx context.Context, _, password string, _ *op.Request) (context.Context, httpapi.Caller, error) {
-	c, err := t.a.accounts.Authenticate(ctx, password)
+	c, inside := ctx.Value(insideKey{}).(*account.Caller)
+	var err error
+	if !inside {
+		c, err = t.a.accounts.Authenticate(ctx, password)
+	}
 	if err != nil {
 		return ctx, httpapi.Caller{}, err
 	}

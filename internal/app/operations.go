@@ -20,13 +20,14 @@ import (
 	"postroad/internal/core/track"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/core/webhook"
+	"postroad/internal/core/workspace"
 )
 
 // Operations returns every operation of the program without a running one, for
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, feedback: &feedback.Service{}, gateway: &gateway.Service{}, template: &template.Service{}, track: &track.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, workspaces: &workspace.Service{}, feedback: &feedback.Service{}, gateway: &gateway.Service{}, template: &template.Service{}, track: &track.Service{}}
 	return a.Ops()
 }
 

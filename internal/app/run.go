@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"postroad/internal/base/db"
+	"postroad/internal/core/replay"
 	"postroad/internal/mail/smtp"
 )
 
@@ -48,6 +50,7 @@ func (a *App) Run(ctx context.Context) error {
 	workers.run("places", func() error { return a.runPlaces(work) })
 	workers.run("timing", func() error { return a.timing.Run(work) })
 	workers.run("imports of suppressions", func() error { return a.suppress.RunImports(work) })
+	workers.run("mail of workspaces", func() error { return a.workspaces.Run(work) })
 	workers.run("retention", func() error { return a.messages.RunExpiry(work, 10*time.Minute) })
 	workers.run("shedding", func() error { return a.shed.run(work) })
 	workers.run("housekeeping", func() error { return a.housekeeping(work) })

@@ -84,6 +84,17 @@ type Config struct {
 	MemoryLimit Size `name:"memory_limit" arg:"SIZE" shown:"the container's limit, else 75 % of the machine's memory" min:"67108864" doc:"Memory the program may take: above 90 % of it new mail is refused for the time being, below 80 % taken again."`
 	QueueLimit  int  `name:"queue_limit" arg:"N" default:"10000000" min:"1" doc:"Number of unfinished deliveries at which new mail is refused for the time being; it is taken again below 90 % of it."`
 
+	WorkspaceDomain     string `name:"workspace_domain" arg:"DOMAIN" doc:"Domain that mail of workspaces is sent from."`
+	WorkspaceFrom       string `name:"workspace_from" arg:"ADDRESS" shown:"noreply@ and workspace_domain" doc:"Sender of mail of workspaces that names none."`
+	WorkspaceMailgun    string `name:"workspace_mailgun" arg:"URL" shown:"this program" doc:"Mailgun API that mail of workspaces is sent through: us, eu or a base URL such as https://mail.example.com."`
+	WorkspaceKey        Secret `name:"workspace_key" arg:"KEY" secret:"true" doc:"API key for workspace_mailgun."`
+	WorkspaceSigningKey Secret `name:"workspace_signing_key" arg:"KEY" secret:"true" shown:"that of this program's first account" doc:"Key that signs the webhooks, and the posts of routes, about mail of workspaces."`
+	WorkspaceJWTSecret  Secret `name:"workspace_jwt_secret" arg:"SECRET" secret:"true" doc:"Secret that verifies HS256 tokens of the workspace API."`
+	WorkspaceJWKS       string `name:"workspace_jwks" arg:"FILE|URL" doc:"JWK set that verifies RS256 and ES256 tokens of the workspace API."`
+	WorkspaceAudience   string `name:"workspace_audience" arg:"TEXT" doc:"Audience that tokens of the workspace API must have."`
+	WorkspaceIssuer     string `name:"workspace_issuer" arg:"TEXT" doc:"Issuer that tokens of the workspace API must have."`
+	WorkspaceClaim      string `name:"workspace_claim" arg:"NAME" shown:"workspaceId and workspaces" doc:"Claim that has the workspaces of a token, a text or a list; dots lead into members."`
+
 	MaxRoutes     int `name:"max_routes" arg:"N" default:"0" min:"0" doc:"Routes an account may have; 0 for any number."`
 	SandboxRoutes int `name:"sandbox_routes" arg:"N" default:"0" min:"0" doc:"Routes that are run for a message to a sandbox domain; 0 for all that match."`
 
@@ -135,7 +146,7 @@ const redacted = "********"
 func (c *Config) validate() error {
 	return errors.Join(
 		c.checkDatabase(), checkPanelURL(c.PanelURL), checkHostname(c.Hostname), c.Relay.check(), c.Source.check(),
-		c.checkTLS(), c.checkACME(), c.checkDNS(), c.checkListeners(), c.checkGateway(),
+		c.checkTLS(), c.checkACME(), c.checkDNS(), c.checkListeners(), c.checkWorkspace(), c.checkGateway(),
 	)
 }
 

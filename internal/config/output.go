@@ -106,6 +106,10 @@ func (o option) example() string {
 		return "2GB"
 	case "hostname":
 		return "mail.example.com"
+	case "workspace_domain":
+		return "example.com"
+	case "workspace_mailgun":
+		return "https://mail.example.com"
 	case "panel_url":
 		return "https://mail.example.com"
 	case "database":

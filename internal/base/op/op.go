@@ -79,6 +79,11 @@ type Op struct {
 	// the caller may do is for the operation to check.
 	Bearer bool
 
+	// Auth authenticates callers who have no API key; nil: Access says who may call.
+	// It runs before anything else is read of the request, whose values (RequestFrom)
+	// are in ctx, and returns the context of the operation.
+	Auth func(ctx context.Context) (context.Context, error)
+
 	// Fail makes the JSON body of an error in the words of another dialect than
 	// Mailgun's; nil: Mailgun's.
 	Fail func(Failure) any
@@ -110,6 +115,12 @@ type Failure struct {
 
 // WithErrors returns the operation with errors in the words of a dialect.
 func (o Op) WithErrors(fail func(Failure) any) Op { o.Fail = fail; return o }
+
+// WithAuth returns the operation with callers of its own.
+func (o Op) WithAuth(auth func(context.Context) (context.Context, error)) Op {
+	o.Auth = auth
+	return o
+}
 
 // WithBearer returns the operation for callers with a bearer token.
 func (o Op) WithBearer() Op { o.Bearer = true; return o }

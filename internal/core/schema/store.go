@@ -33,6 +33,8 @@ func LastID(tx *db.Tx) (int64, error) {
 		{"tag", "id"},
 		{"template", "id"},
 		{"template_version", "id"},
+		{"workspace", "num"},
+		{"workspace_email", "id"},
 		{"feedback", "id"},
 		{"feedback_subscription", "id"},
 	} {

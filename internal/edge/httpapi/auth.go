@@ -31,6 +31,9 @@ const apiUser = "api"
 
 // authorize checks key and permission and returns the operation's context.
 func (c *call) authorize(ctx context.Context, t *target) (context.Context, error) {
+	if auth := t.route.op.Auth; auth != nil {
+		return auth(ctx)
+	}
 	if t.route.op.Access == op.Public {
 		return ctx, nil
 	}

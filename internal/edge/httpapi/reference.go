@@ -53,6 +53,9 @@ func referenceOp(b *strings.Builder, o op.Op) {
 	if int(o.Access) < len(accessWords) {
 		access = accessWords[o.Access]
 	}
+	if o.Auth != nil {
+		access = "a token of the application"
+	}
 	fmt.Fprintf(b, "Access: %s.", access)
 	if o.Deprecated {
 		b.WriteString(" Deprecated.")
