@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"postroad/internal/base/db"
-	"postroad/internal/core/replay"
 	"postroad/internal/mail/smtp"
 )
 
