@@ -187,7 +187,7 @@ func ignoreMissing(err error) error {
 }
 
 func (p *panelSource) content(m *message.Message, rcpt string, d *panel.MessageDetail) error {
-	raw, err := p.a.messages.CopyFor(m, rcpt)
+	raw, err := p.copyFor(m, rcpt)
 	if err != nil {
 		return err
 	}
@@ -241,7 +241,16 @@ func (p *panelSource) Raw(ctx context.Context, id, rcpt string) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return p.a.messages.CopyFor(m, recipient(m, rcpt))
+	return p.copyFor(m, recipient(m, rcpt))
+}
+
+// copyFor is a recipient's copy: in dev mode with links and pixel, so that these
+// can be tried.
+func (p *panelSource) copyFor(m *message.Message, rcpt string) ([]byte, error) {
+	if p.a.dev() {
+		return p.a.messages.CapturedFor(m, rcpt)
+	}
+	return p.a.messages.CopyFor(m, rcpt)
 }
 
 // DeleteMessage ends the retention of a message.

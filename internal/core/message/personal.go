@@ -88,8 +88,18 @@ func (m *Message) values(v *Vars, with *tracked) (lookup mime.Lookup, links mime
 // it has none of what tracking adds: whoever opens it or follows its links must
 // not count as the recipient, nor be able to unsubscribe them.
 func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
+	return s.copyFor(m, recipient, false)
+}
+
+// CapturedFor is CopyFor with what tracking adds: of captured mail, who looks at
+// it is the only recipient there is.
+func (s *Service) CapturedFor(m *Message, recipient string) ([]byte, error) {
+	return s.copyFor(m, recipient, s.tracks(m))
+}
+
+func (s *Service) copyFor(m *Message, recipient string, track bool) ([]byte, error) {
 	raw, err := s.Body(m)
-	if err != nil || !m.Meta.Batch {
+	if err != nil || !m.Meta.Batch && !track {
 		return raw, err
 	}
 	if recipient == "" && len(m.Meta.Recipients) > 0 {
@@ -99,11 +109,18 @@ func (s *Service) CopyFor(m *Message, recipient string) ([]byte, error) {
 	if !ok {
 		v = Vars{To: recipient, Target: recipient}
 	}
-	t, err := mime.CompileTemplate(raw)
-	if err != nil {
-		return nil, fmt.Errorf("batch: %w", err)
+	var t *mime.Template
+	var with *tracked
+	if track {
+		with = &tracked{s: s, m: m, recipient: recipient}
+		t, err = s.Compile(m, raw)
+	} else {
+		t, err = mime.CompileTemplate(raw)
 	}
-	pieces, err := m.personalise(t, raw, v, nil)
+	if err != nil {
+		return nil, fmt.Errorf("copy: %w", err)
+	}
+	pieces, err := m.personalise(t, raw, v, with)
 	if err != nil {
 		return nil, err
 	}
