@@ -35,7 +35,7 @@ func newTracked(t *testing.T) *tracked {
 	s := &stage{Server: apptest.Start(t, apptest.Options{Mode: config.Serve, World: w, Clock: clock.NewFake(apptest.Begin())}), t: t}
 	s.keys = map[string]string{"": s.Key}
 	s.AddDomain("example.com")
-	id := s.Send("example.com", apptest.Fields{"to", reader, "html", "<a href='https://shop.example'>x</a>", "o:tag", "t1", "v:k", "v"})
+	id := s.Send("example.com", apptest.Fields{"to", reader, "to", "other@example.net", "html", "<a href='https://shop.example'>x</a>", "o:tag", "t1", "v:k", "v"})
 	if d := s.Outcome(id, reader, 1); d.Event != event.Delivered {
 		t.Fatalf("%s %s", d.Event, d.Reason)
 	}
@@ -137,7 +137,7 @@ func TestTrackingAcrossBackup(t *testing.T) {
 // work.
 func TestScenarioTrackedCapture(t *testing.T) {
 	s := newStage(t, config.Dev)
-	id := s.Send("example.com", apptest.Fields{"to", reader, "html", `<a href="https://shop.example/">x</a> <a href="%unsubscribe_url%">leave</a>`, "o:tracking", "yes"})
+	id := s.Send("example.com", apptest.Fields{"to", reader, "to", "other@example.net", "html", `<a href="https://shop.example/">x</a> <a href="%unsubscribe_url%">leave</a>`, "o:tracking", "yes"})
 	s.Outcome(id, reader, 1)
 	row := s.Recorded(func(e *event.Event) bool { return apptest.IsFor(e, id, reader) })[0].MessageID
 	raw := string(s.Must("GET", fmt.Sprintf("/messages/%d/raw", row), nil))
@@ -152,4 +152,5 @@ func TestScenarioTrackedCapture(t *testing.T) {
 		}
 	}
 	s.WaitFor(1, "clicked", func(e *event.Event) bool { return e.Doc.Event == event.Clicked && e.Doc.Recipient == reader })
+	s.run(t, []probe{{name: "whose copy", path: fmt.Sprintf("/messages/%d", row), want: "**This is the one for <bdi>" + reader + "</bdi>**"}})
 }
