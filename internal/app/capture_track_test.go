@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"postroad/internal/apptest"
 	"postroad/internal/config"
 	"postroad/internal/core/event"
 )
@@ -55,4 +56,17 @@ func TestCapturedLinks(t *testing.T) {
 	for _, kind := range []event.Type{event.Opened, event.Clicked} {
 		s.WaitFor(1, string(kind), func(e *event.Event) bool { return e.Doc.Event == kind && e.Doc.Recipient == "b@example.net" })
 	}
+}
+
+// TestOneClickWithoutHTTPS: links of the domain's host are not HTTPS; the one click
+// needs it, so that it goes to the server's own address (RFC 8058 section 3.1).
+func TestOneClickWithoutHTTPS(t *testing.T) {
+	s := newStage(t, config.Serve, "--panel-url=https://mail.example.com")
+	s.Must("PUT", "/v4/domains/example.com", []string{"web_scheme", "http"})
+	s.Must("PUT", "/v3/domains/example.com/tracking/unsubscribe", []string{"active", "yes"})
+	sink := s.World.Sink(t, "mx.example.net", apptest.Script{})
+	s.World.MX(t, "example.net", "mx.example.net")
+	s.Send("example.com", []string{"from", "a@example.com", "to", "b@example.net", "subject", "Hi", "text", "Hi"})
+	raw := strings.ReplaceAll(sink.Await(t, 1)[0].Data, "\r\n ", " ")
+	has(t, raw, "\r\nList-Unsubscribe: <https://mail.example.com/u/", "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n", "http://email.example.com")
 }

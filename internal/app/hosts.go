@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"postroad/internal/base/errs"
 	"postroad/internal/core/domain"
+	"postroad/internal/core/message"
 	"postroad/internal/core/trackhost"
 	"postroad/internal/edge/httpapi"
+	"postroad/internal/mail/linktoken"
 )
 
 // hsts has browsers come back over HTTPS for a year (RFC 6797). Names below the
@@ -74,18 +77,26 @@ func linkPort(scheme, public, listen string) string {
 
 // linkPath reports whether a path is one of links in mail.
 func linkPath(path string) bool {
-	return strings.HasPrefix(path, "/c/") || strings.HasPrefix(path, "/o/") || strings.HasPrefix(path, "/u/")
+	return below(path, message.ClickPath) || below(path, message.OpenPath) || below(path, message.UnsubscribePath)
+}
+
+// below reports whether a path is dir and one name.
+func below(path, dir string) bool {
+	name, ok := strings.CutPrefix(path, dir)
+	return ok && !strings.Contains(name, "/")
 }
 
 // hostGate stands before everything else. On the tracking host of a domain there
 // are its links and nothing else: not the API, not the panel. On the server's own
 // hosts there is everything. Any other name has what it had before tracking; links
-// it has if mail sent earlier may name it, or where every host may.
+// it has if mail sent earlier may name it, or where every host may. On a name of a
+// domain only links of its account work.
 type hostGate struct {
 	next    http.Handler
 	domains *domain.Service
 	own     []string
 	any     bool // links on every host
+	links   *linktoken.Key
 	proxies []netip.Prefix
 }
 
@@ -101,6 +112,8 @@ func (g *hostGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil: // the database: what is behind will say so
 		g.next.ServeHTTP(w, r)
+	case link && h.Domain != nil && g.foreign(r, h.Domain):
+		http.NotFound(w, r)
 	case h.Current:
 		g.tracking(w, r, link, scheme == "https" && h.Domain.Settings.WebScheme == "https")
 	case link && h.Domain == nil && !g.any:
@@ -108,6 +121,18 @@ func (g *hostGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		g.next.ServeHTTP(w, r)
 	}
+}
+
+// foreign reports whether a link is of another account's mail, or of nobody knows
+// whose. On a host of d it would lend that name to wherever it leads.
+func (g *hostGate) foreign(r *http.Request, d *domain.Domain) bool {
+	_, token, _ := strings.Cut(r.URL.Path[1:], "/")
+	t, ok := g.links.Open(token)
+	if !ok || t.Domain == d.ID {
+		return false
+	}
+	of, err := g.domains.ByID(r.Context(), t.Domain)
+	return errs.Is(err, errs.NotFound) || err == nil && of.AccountID != d.AccountID
 }
 
 // tracking serves a tracking host. A link asked for over http is answered there:
@@ -118,7 +143,7 @@ func (g *hostGate) tracking(w http.ResponseWriter, r *http.Request, link, secure
 		w.Header().Set("Strict-Transport-Security", hsts)
 	}
 	switch {
-	case link, strings.HasPrefix(r.URL.Path, "/unsubscribe/list/"):
+	case link, below(r.URL.Path, "/unsubscribe/list/"):
 		g.next.ServeHTTP(w, r)
 	case r.URL.Path == "/robots.txt":
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -15,6 +15,7 @@ import (
 	"postroad/internal/base/ids"
 	"postroad/internal/core/coretest"
 	"postroad/internal/core/domain"
+	"postroad/internal/mail/linktoken"
 )
 
 // newGate is a gate of mail.postroad.test with two domains behind a proxy at
@@ -33,7 +34,11 @@ func newGate(t testing.TB, anyHost bool) *hostGate {
 			t.Fatal(err)
 		}
 	}
-	return &hostGate{domains: s, own: []string{"mail.postroad.test", "api.example.org"}, any: anyHost, proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
+	links, err := linktoken.NewKey([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &hostGate{domains: s, links: links, own: []string{"mail.postroad.test", "api.example.org"}, any: anyHost, proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
 		next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}
 }
 
@@ -62,6 +67,9 @@ func TestHostGate(t *testing.T) {
 		{"email.example.com", "/robots.txt", 200, 200},
 		{"email.example.com", "/", refused, refused},
 		{"email.example.com", "/c", refused, refused},
+		{"email.example.com", "/c/x/y", refused, refused},
+		{"email.example.com", "/c/../v3/domains", refused, refused},
+		{"email.example.com", "/unsubscribe/list/x/y", refused, refused},
 		{"email.example.com", "/v3/domains", refused, refused},
 		{"email.example.com", "/livez", refused, refused},
 		{"email.example.com:8080", "/metrics", refused, refused},
@@ -83,6 +91,45 @@ func TestHostGate(t *testing.T) {
 			g.ServeHTTP(w, r)
 			if w.Code != want {
 				t.Errorf("%q %s, any %v: %d, want %d", c.host, c.path, g.any, w.Code, want)
+			}
+		}
+	}
+}
+
+// TestForeignLinks: what another account's mail leads to is not reached by a name of
+// a domain, nor by way of a domain that was deleted since.
+func TestForeignLinks(t *testing.T) {
+	g, ctx := newGate(t, true), context.Background()
+	theirs, err := g.domains.Create(ctx, "b", domain.CreateRequest{Name: "theirs.net"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sibling, err := g.domains.ByName(ctx, "plain.net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		host   string
+		domain int64
+		want   bool
+	}{
+		{"email.example.com", sibling.ID, true},
+		{"email.example.com", theirs.ID, false},
+		{"old.example.com", theirs.ID, false},
+		{"links.brand.example", theirs.ID, false},
+		{"links.brand.example", 1, false},
+		{"email.theirs.net", theirs.ID, true},
+		{"mail.postroad.test", theirs.ID, true},
+		{"192.0.2.1", 1, true},
+		{"elsewhere.org", theirs.ID, true},
+	} {
+		for path, kind := range map[string]linktoken.Kind{"/c/": linktoken.Click, "/u/": linktoken.Unsubscribe} {
+			r := httptest.NewRequest("GET", path+g.links.Seal(linktoken.Token{Kind: kind, Message: 2, Domain: c.domain, Recipient: "x@y.test", URL: "https://elsewhere.test/"}), nil)
+			r.Host = c.host
+			w := httptest.NewRecorder()
+			g.ServeHTTP(w, r)
+			if got := w.Code == http.StatusTeapot; got != c.want {
+				t.Errorf("%+v %s: %d", c, path, w.Code)
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (a *App) makeHTTP(ctx context.Context) error {
 	}
 	a.handler = api
 	if !a.open() { // there every name is somebody's domain
-		a.handler = &hostGate{next: api, domains: a.domains, own: a.ownHosts(), any: a.cfg.AnyTrackingHost, proxies: proxies}
+		a.handler = &hostGate{next: api, domains: a.domains, own: a.ownHosts(), any: a.cfg.AnyTrackingHost, links: a.track.Key, proxies: proxies}
 	}
 	if a.open() {
 		a.handler = localBrowsers(api, a.apiBase())

@@ -136,6 +136,7 @@ func (p *panelSource) Message(ctx context.Context, id, rcpt string) (panel.Messa
 	}
 	rcpt = recipient(m, rcpt)
 	d := detail(v, rcpt)
+	d.Personal = m.Meta.Batch || p.a.dev() && m.Personal()
 	if err := p.listed(ctx, v, rcpt, &d); err != nil {
 		return panel.MessageDetail{}, err
 	}

@@ -195,7 +195,7 @@ func result(r *message.RecipientView) string {
 
 func detail(v *message.View, rcpt string) panel.MessageDetail {
 	d := panel.MessageDetail{ID: strconv.FormatInt(v.ID, 10), MessageID: v.MessageID, Accepted: v.CreatedAt, From: v.Meta.From,
-		Sender: v.Sender, Subject: v.SubjectFor(rcpt), Domain: v.Domain, Tags: v.Meta.Options.Tags, Size: v.Size, Via: "HTTP API", Personal: v.Meta.Batch}
+		Sender: v.Sender, Subject: v.SubjectFor(rcpt), Domain: v.Domain, Tags: v.Meta.Options.Tags, Size: v.Size, Via: "HTTP API"}
 	if t := v.Meta.Options.DeliveryTime; t != 0 {
 		d.Scheduled = time.UnixMicro(t)
 	}

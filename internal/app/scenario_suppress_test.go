@@ -242,7 +242,7 @@ func TestScenarioWhy(t *testing.T) {
 	})
 	page := s.panel(t, second.Message.Headers.MessageID)
 	link := `<a href="/messages/` + cause + `"><bdi>First</bdi></a>`
-	if !strings.Contains(page, "Listed since") || !strings.Contains(page, "refused a message for good: 550 no such user") || !strings.Contains(page, link) {
+	if !strings.Contains(page, "Listed ") || !strings.Contains(page, "refused a message for good: 550 no such user") || !strings.Contains(page, link) {
 		t.Errorf("the page of the second message does not say why:\n%s", page[:min(len(page), 3000)])
 	}
 	s.Must("DELETE", "/v3/example.com/bounces/"+to, nil)

@@ -1,9 +1,11 @@
 package app_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +35,7 @@ func newTracked(t *testing.T) *tracked {
 	s := &stage{Server: apptest.Start(t, apptest.Options{Mode: config.Serve, World: w, Clock: clock.NewFake(apptest.Begin())}), t: t}
 	s.keys = map[string]string{"": s.Key}
 	s.AddDomain("example.com")
-	id := s.Send("example.com", apptest.Fields{"to", reader, "html", "<a href='https://shop.example'>x</a>", "o:tag", "t1", "v:k", "v"})
+	id := s.Send("example.com", apptest.Fields{"to", reader, "to", "other@example.net", "html", "<a href='https://shop.example'>x</a>", "o:tag", "t1", "v:k", "v"})
 	if d := s.Outcome(id, reader, 1); d.Event != event.Delivered {
 		t.Fatalf("%s %s", d.Event, d.Reason)
 	}
@@ -129,4 +131,26 @@ func TestTrackingAcrossBackup(t *testing.T) {
 	if o, c := strings.Count(body, `"event": "opened"`), strings.Count(body, `"event": "clicked"`); o != 3 || c != 2 {
 		t.Errorf("%d opens and %d clicks, want 3 and 2", o, c)
 	}
+}
+
+// In capture mode the panel shows the copy that would have gone out, and its links
+// work.
+func TestScenarioTrackedCapture(t *testing.T) {
+	s := newStage(t, config.Dev)
+	id := s.Send("example.com", apptest.Fields{"to", reader, "to", "other@example.net", "html", `<a href="https://shop.example/">x</a> <a href="%unsubscribe_url%">leave</a>`, "o:tracking", "yes"})
+	s.Outcome(id, reader, 1)
+	row := s.Recorded(func(e *event.Event) bool { return apptest.IsFor(e, id, reader) })[0].MessageID
+	raw := string(s.Must("GET", fmt.Sprintf("/messages/%d/raw", row), nil))
+	text := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(raw)
+	for name, link := range map[string]*regexp.Regexp{"click": regexp.MustCompile(`<a href="https?://[^"/]+(/c/[^"]+)"`), "leave": regexp.MustCompile(`<a href="https?://[^"/]+(/u/[^"]+)"`)} {
+		found := link.FindStringSubmatch(text)
+		if found == nil {
+			t.Fatalf("%s: no link in\n%s", name, raw)
+		}
+		if res := (&tracked{stage: s}).visit(t, found[1]); res.StatusCode != 302 && res.StatusCode != 200 {
+			t.Errorf("%s: %s", name, res.Status)
+		}
+	}
+	s.WaitFor(1, "clicked", func(e *event.Event) bool { return e.Doc.Event == event.Clicked && e.Doc.Recipient == reader })
+	s.run(t, []probe{{name: "whose copy", path: fmt.Sprintf("/messages/%d", row), want: "**This is the one for <bdi>" + reader + "</bdi>**"}})
 }

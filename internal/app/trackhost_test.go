@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,13 @@ import (
 type certificateOf struct {
 	Status, Certificate string
 	Error               *string
+}
+
+func (c certificateOf) failure() error {
+	if c.Error == nil {
+		return errors.New(c.Status)
+	}
+	return fmt.Errorf("%s: %s", c.Status, *c.Error)
 }
 
 func (s *stage) certificate(t *testing.T, host string) (out certificateOf) {
@@ -86,7 +94,7 @@ func TestTrackingCertificate(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		if c.Status != "active" || c.Error != nil {
-			return fmt.Errorf("%+v", c)
+			return c.failure()
 		}
 		return nil
 	})
@@ -103,7 +111,7 @@ func TestTrackingCertificate(t *testing.T) {
 	s.Server = apptest.Start(t, o)
 	await(t, "the certificate after a restart", func() error {
 		if c := s.certificate(t, host); c.Status != "active" {
-			return fmt.Errorf("%+v", c)
+			return c.failure()
 		}
 		return nil
 	})
@@ -157,7 +165,7 @@ func (s *stage) refusedThenObtained(t *testing.T, w *apptest.World, host string,
 	await(t, "the refusal", func() error {
 		c := s.certificate(t, host)
 		if c.Status != "error" || c.Error == nil || !like("TLS x509 key pair generation failed: **authorization failed**", *c.Error) {
-			return fmt.Errorf("%+v", c)
+			return c.failure()
 		}
 		return nil
 	})
@@ -170,7 +178,7 @@ func (s *stage) refusedThenObtained(t *testing.T, w *apptest.World, host string,
 	}
 	await(t, "the certificate at the second attempt", func() error {
 		if c := s.certificate(t, host); c.Status != "active" {
-			return fmt.Errorf("%+v", c)
+			return c.failure()
 		}
 		return nil
 	})

@@ -161,6 +161,8 @@ func dispatch(e *Env) error {
 		return runVersion(e)
 	case args[0] == "help":
 		return helpOn(e, args[1:])
+	case len(args) == 2 && (args[1] == "--help" || args[1] == "-h") && isGroup(args[0]):
+		return printGroupHelp(e.Stdout, args[0])
 	}
 	c, rest, ok := findCommand(args)
 	if !ok {
@@ -203,7 +205,7 @@ func unknownCommand(args []string) error {
 	}
 	for _, n := range near {
 		if strings.HasPrefix(n, name+" ") {
-			return usage("%s needs a second word: %s", clean(name), strings.Join(near, ", ")).try("postroad " + near[0] + " --help")
+			return usage("%s needs a second word: %s", clean(name), strings.Join(near, ", ")).try("postroad " + clean(name) + " --help")
 		}
 	}
 	return usage("unknown command %q; did you mean %s?", clean(name), strings.Join(near, " or ")).try("postroad help")

@@ -138,10 +138,25 @@ func TestHelpText(t *testing.T) {
 	golden(t, "help.txt", all.String())
 }
 
+func TestHelpOnGroup(t *testing.T) {
+	const want = `Usage: postroad messages COMMAND [options]
+
+  messages ls    list messages with the state of each recipient
+  messages show  show one message with its attempts and SMTP conversations
+
+Options of a command: postroad messages COMMAND --help
+`
+	for _, args := range []string{"messages --help", "messages -h", "help messages"} {
+		if r := (as{}).run(strings.Fields(args)...); r.status != exitOK || r.stdout != want || r.stderr != "" {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
 	for _, tt := range []struct{ args, message, hint string }{
 		{"sned", `unknown command "sned"; did you mean send?`, "postroad help"},
-		{"messages", "messages needs a second word: messages ls, messages show", "postroad messages ls --help"},
+		{"messages", "messages needs a second word: messages ls, messages show", "postroad messages --help"},
 		{"messages lst", `unknown command "messages lst"; did you mean messages ls?`, "postroad help"},
 		{"xyzzyplugh", `unknown command "xyzzyplugh"`, "postroad help"},
 		{"--wat", `no command before "--wat"`, "postroad help"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"postroad/internal/config"
@@ -14,6 +15,9 @@ func helpOn(e *Env, args []string) error {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return printHelp(e.Stdout)
 	}
+	if len(args) == 1 && isGroup(args[0]) {
+		return printGroupHelp(e.Stdout, args[0])
+	}
 	c, _, ok := findCommand(args)
 	if !ok {
 		return unknownCommand(args)
@@ -21,16 +25,40 @@ func helpOn(e *Env, args []string) error {
 	return printCommandHelp(e.Stdout, c)
 }
 
+// isGroup reports whether word is the first of commands with two.
+func isGroup(word string) bool {
+	return slices.ContainsFunc(commands(), func(c command) bool { return strings.HasPrefix(c.name, word+" ") })
+}
+
+// list writes the commands that begin with prefix.
+func list(b *bytes.Buffer, prefix string) {
+	wide := 0
+	for _, c := range commands() {
+		if strings.HasPrefix(c.name, prefix) {
+			wide = max(wide, len(c.name))
+		}
+	}
+	for _, c := range commands() {
+		if strings.HasPrefix(c.name, prefix) {
+			fmt.Fprintf(b, "  %-*s  %s\n", wide, c.name, c.summary)
+		}
+	}
+}
+
+// printGroupHelp is "postroad queue --help".
+func printGroupHelp(w io.Writer, group string) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Usage: postroad %s COMMAND [options]\n\n", group)
+	list(&b, group+" ")
+	fmt.Fprintf(&b, "\nOptions of a command: postroad %s COMMAND --help\n", group)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
 func printHelp(w io.Writer) error {
 	var b bytes.Buffer
 	b.WriteString("postroad: a mail platform in one program\n\nUsage: postroad COMMAND [options]\n\n")
-	wide := 0
-	for _, c := range commands() {
-		wide = max(wide, len(c.name))
-	}
-	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-*s  %s\n", wide, c.name, c.summary)
-	}
+	list(&b, "")
 	b.WriteString("\nOptions of a command: postroad COMMAND --help\n" +
 		"Start here:           postroad dev\n" +
 		"\nWhere the output is no terminal, results and errors are JSON.\n" +
@@ -78,7 +106,7 @@ func runCommands(e *Env) error {
 		Options  []optionItem `json:"options,omitempty"`
 		Examples []string     `json:"examples"`
 	}
-	var list []item
+	var items []item
 	for _, c := range commands() {
 		it := item{Name: c.name, Aliases: c.aliases, Summary: c.summary}
 		for _, form := range append(c.args, "")[:max(1, len(c.args))] {
@@ -90,7 +118,7 @@ func runCommands(e *Env) error {
 		if c.options != nil {
 			it.Options = c.options().items()
 		}
-		list = append(list, it)
+		items = append(items, it)
 	}
-	return printJSON(e.Stdout, list)
+	return printJSON(e.Stdout, items)
 }

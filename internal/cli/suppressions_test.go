@@ -12,7 +12,7 @@ import (
 
 func TestSuppressionsUsage(t *testing.T) {
 	for _, tt := range []struct{ args, message, hint string }{
-		{"suppressions", "suppressions needs a second word: suppressions ls, suppressions add, suppressions rm, suppressions import, suppressions imports, suppressions why", "postroad suppressions ls --help"},
+		{"suppressions", "suppressions needs a second word: suppressions ls, suppressions add, suppressions rm, suppressions import, suppressions imports, suppressions why", "postroad suppressions --help"},
 		{"suppressions ls --list bounces", "--domain is missing", "postroad suppressions ls --help"},
 		{"suppressions ls --domain d", "--list is missing: bounces, complaints, unsubscribes or allowlist", "postroad suppressions ls --help"},
 		{"suppressions ls --domain d --list x", `--list: "x" is none of bounces, complaints, unsubscribes, allowlist`, "postroad suppressions ls --help"},

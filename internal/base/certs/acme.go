@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 
 	"postroad/internal/base/dnsx"
 )
@@ -83,6 +84,9 @@ func newManager(o ACME, host string, log *slog.Logger, now func() time.Time) (*m
 	t := certmagic.ACMEIssuer{CA: o.Directory, Email: o.Email, Agreed: true, TrustedRoots: o.Roots, Logger: z,
 		DisableHTTPChallenge: o.HTTP == nil, DisableTLSALPNChallenge: o.HTTPS == nil, ListenHost: commonHost(o.HTTP, o.HTTPS),
 		AltHTTPPort: port(o.HTTP), AltTLSALPNPort: port(o.HTTPS)}
+	if o.Email == "" {
+		t.NewAccountFunc = nobody
+	}
 	m.issuer = certmagic.NewACMEIssuer(m.config, t)
 	m.config.Issuers = []certmagic.Issuer{m.issuer}
 	if o.Allow != nil {
@@ -91,6 +95,13 @@ func newManager(o ACME, host string, log *slog.Logger, now func() time.Time) (*m
 		m.demand.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(m.demand, t)}
 	}
 	return m, nil
+}
+
+// nobody is an account without a contact. The library keeps one under "default",
+// which a second attempt, begun while that is being written, takes for an address.
+func nobody(_ context.Context, _ *certmagic.ACMEIssuer, a acme.Account) (acme.Account, error) {
+	a.Contact = nil
+	return a, nil
 }
 
 func (m *manager) close() {

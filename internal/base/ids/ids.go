@@ -5,7 +5,6 @@ package ids
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"sync/atomic"
 	"time"
@@ -79,6 +78,3 @@ func Bytes(n int) []byte {
 	rand.Read(b)
 	return b
 }
-
-// Uint64 returns a random number.
-func Uint64() uint64 { return binary.LittleEndian.Uint64(Bytes(8)) }

@@ -42,22 +42,6 @@ func suffix(recipient string) string {
 	return strings.ToLower(s)
 }
 
-// MagicRecipients lists the suffixes that decide outcomes in dev mode, with
-// what each does; documents and the panel show it.
-func MagicRecipients() [][2]string {
-	return [][2]string{
-		{"+bounce", "permanent failure 550 5.1.1, the address is added to bounces"},
-		{"+defer", "temporary failure 451 4.7.1 on the first attempt, delivered on the next"},
-		{"+complain", "delivered, then marked as spam; the address is added to complaints"},
-		{"+unsubscribe", "delivered, then unsubscribed"},
-		{"+open", "delivered, then opened"},
-		{"+click", "delivered, opened, then clicked"},
-		{"+reject", "rejected before delivery"},
-		{"+slow", "delivered after five seconds"},
-		{"+4xx, +5xx", "that SMTP code, for example +421 or +552"},
-	}
-}
-
 func (c *capture) decide(ctx context.Context, o *outcome, magic string) {
 	switch magic {
 	case "bounce", "bounced":

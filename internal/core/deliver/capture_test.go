@@ -50,7 +50,10 @@ func TestMagicRecipients(t *testing.T) {
 				c.Await(d.Event, k.to)
 			}
 			for _, e := range k.after {
-				b.WaitFor(1, string(e), func(got *event.Event) bool { return got.Doc.Event == e && got.Doc.Recipient == k.to })
+				got := b.WaitFor(1, string(e), func(got *event.Event) bool { return got.Doc.Event == e && got.Doc.Recipient == k.to })
+				if first := e == event.Opened || e == event.Clicked; got[0].First != first {
+					t.Errorf("%s counts as unique: %v", e, got[0].First)
+				}
 				c.Await(e, k.to)
 			}
 			dom, err := b.Domains.ByName(t.Context(), dom)

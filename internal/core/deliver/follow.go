@@ -18,6 +18,7 @@ func follow(msg *message.Message, d *queue.Delivery, t event.Type) *event.Event 
 		return e
 	}
 	e = e.Reaction(t)
+	e.First = t == event.Opened || t == event.Clicked
 	doc := &e.Doc
 	doc.IP = "127.0.0.1"
 	doc.Geolocation = &event.Geolocation{Country: "Unknown", Region: "Unknown", City: "Unknown"}

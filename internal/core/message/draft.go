@@ -112,30 +112,33 @@ func (d *draft) options(r *form) error {
 			return err
 		}
 	}
-	for _, p := range r.fields {
-		kind, name, ok := strings.Cut(p.name, ":")
-		if !ok || len(kind) != 1 {
-			continue
-		}
-		var err error
-		switch kind {
-		case "o":
-			err = d.option(strings.ToLower(name), p.value)
-		case "v":
-			err = d.vars.text(name, p.value)
-		case "t":
-			err = d.templateOption(strings.ToLower(name), p.value)
-		case "h":
-			err = d.header(name, p.value)
-		}
-		if err != nil {
-			return err
+	for _, kinds := range [...]string{"ovt", "h"} { // a header field wins over its parameter
+		for _, p := range r.fields {
+			kind, name, ok := strings.Cut(p.name, ":")
+			if !ok || len(kind) != 1 || !strings.Contains(kinds, kind) {
+				continue
+			}
+			if err := d.parameter(kind, name, p.value); err != nil {
+				return err
+			}
 		}
 	}
 	if o := &d.sub.Meta.Options; o.Template == "" {
 		o.Template = strings.TrimSpace(r.template())
 	}
 	return nil
+}
+
+func (d *draft) parameter(kind, name, value string) error {
+	switch kind {
+	case "o":
+		return d.option(strings.ToLower(name), value)
+	case "v":
+		return d.vars.text(name, value)
+	case "t":
+		return d.templateOption(strings.ToLower(name), value)
+	}
+	return d.header(name, value)
 }
 
 func (d *draft) option(name, value string) error {

@@ -98,6 +98,7 @@ func TestRefusals(t *testing.T) {
 		"period":             {base("o:deliverytime-optimize-period", "12h"), "invalid value '12h' of 'o:deliverytime-optimize-period': expected 24h to 72h"},
 		"secondary dkim":     {base("o:secondary-dkim", "x y"), "x y is not a valid secondary dkim domain name"},
 		"yes or no":          {base("o:testmode", "maybe"), "invalid value 'maybe' of 'o:testmode': expected yes, no, true or false"},
+		"or htmlonly":        {base("o:tracking", "maybe"), "invalid value 'maybe' of 'o:tracking': expected yes, no, true, false or htmlonly"},
 		"message id":         {base("h:Message-Id", "a b"), "invalid Message-Id: expected <local@domain>"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -103,6 +103,8 @@ type Track struct {
 	HTMLFooter  string `json:"hfoot,omitempty"`
 	TextFooter  string `json:"tfoot,omitempty"`
 	Base        string `json:"base"` // scheme://host of the links
+	// Secure is Base for List-Unsubscribe where Base is not https: one-click needs it.
+	Secure string `json:"secure,omitempty"`
 }
 
 // Request is what is kept of the request a message came in by, for the person

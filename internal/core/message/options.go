@@ -52,14 +52,6 @@ var optionHeaders = map[string]string{
 	"x-mailgun-suppress-headers":              "suppress-headers",
 }
 
-// OptionNames lists the o: parameters that are known, for hints and documents.
-func OptionNames() []string {
-	return []string{"tag", "dkim", "secondary-dkim", "secondary-dkim-public", "deliverytime", "deliver-within",
-		"deliverytime-optimize-period", "time-zone-localize", "testmode", "tracking", "tracking-clicks", "tracking-opens",
-		"tracking-pixel-location-top", "require-tls", "skip-verification", "sending-ip", "sending-ip-pool", "archive-to",
-		"suppress-headers", "native-send"}
-}
-
 // set applies one option by its name without prefix. Unknown names report
 // false.
 func (o *Options) set(name, value string, b bounds) (known bool, err error) {
@@ -170,6 +162,9 @@ func oneOf(name, value string, html bool) (string, error) {
 		return "htmlonly", nil
 	}
 	v, err := yesNo(name, value)
+	if err != nil && html {
+		err = errs.New(errs.Invalid, "invalid value '%s' of 'o:%s': expected yes, no, true, false or htmlonly", shorten(value, 40), name)
+	}
 	if err != nil {
 		return "", err
 	}

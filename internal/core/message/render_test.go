@@ -73,6 +73,8 @@ func TestTemplateInForm(t *testing.T) {
 			"text": "A & B\n\nc", "html": "<h1>A &amp; B</h1><p>c</p>"}},
 		"variables of all kinds": {values("to", "a@b.com", "template", "t", "v:a", "1", "v:b", "1", "v:c", "1", "h:X-Mailgun-Variables", `{"b":2,"c":{"d":2}}`, "t:variables", `{"c":3}`),
 			versions("{{a}}{{b}}{{c}}", "", "", ""), map[string]string{"html": "123", "X-Mailgun-Variables": `{"a":"1","b":2,"c":{"d":2}}`}},
+		"a header before the v: it wins over": {values("to", "a@b.com", "template", "t", "h:X-Mailgun-Variables", `{"b":2,"c":{"d":2}}`, "v:a", "1", "v:b", "1", "v:c", "1", "t:variables", `{"c":3}`),
+			versions("{{a}}{{b}}{{c}}", "", "", ""), map[string]string{"html": "123", "X-Mailgun-Variables": `{"a":"1","b":2,"c":{"d":2}}`}},
 		"nested variables": {values("to", "a@b.com", "template", "t", "h:X-Mailgun-Variables", `{"c":{"d":[2]}}`),
 			versions("{{#each c.d}}{{this}}{{/each}}", "", "", ""), map[string]string{"html": "2"}},
 		"nothing suppressed stays": {values("to", "a@b.com", "template", "t", "t:variables", "{}", "o:suppress-headers", "all"), letterTemplate, map[string]string{

@@ -1,6 +1,8 @@
 package message
 
 import (
+	"strings"
+
 	"postroad/internal/core/domain"
 	"postroad/internal/mail/mime"
 )
@@ -23,8 +25,13 @@ func (s *Service) track(sub *Submission) *Track {
 	if s.TrackBase != nil {
 		t.Base = s.TrackBase(sub.Domain)
 	}
+	if !secure(t.Base) && secure(s.APIBase) {
+		t.Secure = s.APIBase
+	}
 	return &t
 }
+
+func secure(base string) bool { return strings.HasPrefix(base, "https://") }
 
 // trackPlan weighs the options of a message against the settings of its domain.
 // Mailgun: o:tracking is about clicks and opens, o:tracking-clicks and

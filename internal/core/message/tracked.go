@@ -1,8 +1,8 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
-	"strings"
 
 	"postroad/internal/mail/linktoken"
 	"postroad/internal/mail/mime"
@@ -44,7 +44,11 @@ type tracked struct {
 }
 
 func (c *tracked) link(path string, k linktoken.Kind, url string) string {
-	return c.seal(path, linktoken.Token{Kind: k, Message: c.m.ID, Domain: c.m.DomainID, Recipient: c.recipient, URL: url})
+	return c.seal(path, c.token(k, url))
+}
+
+func (c *tracked) token(k linktoken.Kind, url string) linktoken.Token {
+	return linktoken.Token{Kind: k, Message: c.m.ID, Domain: c.m.DomainID, Recipient: c.recipient, URL: url}
 }
 
 func (c *tracked) seal(path string, t linktoken.Token) string {
@@ -99,12 +103,13 @@ func (c *tracked) fields(t *mime.Template) []mime.Field {
 	if !c.m.Meta.Track.Unsubscribe && !t.HasUnsubscribeURL() || t.HasField(name) {
 		return nil
 	}
-	value := "<" + c.link(UnsubscribePath, linktoken.Unsubscribe, "") + ">"
+	base := cmp.Or(c.m.Meta.Track.Secure, c.m.Meta.Track.Base)
+	value := "<" + base + UnsubscribePath + c.s.LinkKey.Seal(c.token(linktoken.Unsubscribe, "")) + ">"
 	if a := c.address(); a != "" {
 		value += ", <mailto:" + a + ">"
 	}
 	fields := []mime.Field{{Name: name, Value: value}}
-	if strings.HasPrefix(c.m.Meta.Track.Base, "https://") && !t.HasField(post) {
+	if secure(base) && !t.HasField(post) {
 		fields = append(fields, mime.Field{Name: post, Value: oneClick})
 	}
 	return fields

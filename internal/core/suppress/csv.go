@@ -65,7 +65,8 @@ func (t *table) fill() error {
 	return nil
 }
 
-// next returns the next record that is not blank, io.EOF behind the last.
+// next returns the next record that has a value, io.EOF behind the last.
+// Spreadsheets write empty rows as separators only.
 func (t *table) next() (line, error) {
 	for {
 		if err := t.fill(); err != nil {
@@ -88,7 +89,7 @@ func (t *table) next() (line, error) {
 				return line{}, err
 			}
 		}
-		if len(bytes.TrimSpace(l.text)) > 0 {
+		if bad != nil || slices.ContainsFunc(fields, func(f string) bool { return f != "" }) {
 			return l, nil
 		}
 	}

@@ -46,7 +46,7 @@ func TestTable(t *testing.T) {
 		{"CRLF and blanks", " a , b \r\n\r\nc,\r\n", []string{"1: a|b", "3: c|"}},
 		{"quoted", "\"a\"\"x\", \"b,\nc\" ,d\r\ne\n", []string{"1: a\"x|b,\nc|d", "3: e"}},
 		{"quoted at the end", `a,"b"`, []string{"1: a|b"}},
-		{"empty quoted", "\"\",\"\"\n", []string{"1: |"}},
+		{"rows without values", ",,\r\na,\r\n , \r\n\"\",\"\"\n", []string{"2: a|"}},
 		{"stray mark", "a\"b,c\nd\n", []string{"1! a quotation mark stands inside a field that does not begin with one", "2: d"}},
 		{"text after", "\"a\"b,c\nd\n", []string{"1! text follows the closing quotation mark of a field", "2: d"}},
 		{"not closed", "a,\"b\nc,d\ne\n", []string{"1! a quotation mark is not closed", "2: c|d", "3: e"}},
@@ -137,7 +137,7 @@ func TestRows(t *testing.T) {
 		{Allowlist, "address,domain,reason\n,example.org,ours", []Entry{{Address: "example.org", Reason: "ours"}}, ""},
 		{Allowlist, "address,domain\na@example.com,", []Entry{{Address: "a@example.com"}}, ""},
 		{Allowlist, "address,domain\na@example.com,example.org", nil, "a row must have an address or a domain, not both"},
-		{Allowlist, "address,domain\n,\"\"", nil, "Missing mandatory parameter: address/domain"},
+		{Allowlist, "address,domain,reason\n,\"\",ours", nil, "Missing mandatory parameter: address/domain"},
 	} {
 		tab := newTable(strings.NewReader(tt.file), ',', 1, 0)
 		cols, err := header(tab, tt.kind)

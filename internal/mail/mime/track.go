@@ -128,10 +128,19 @@ func (c *compiler) textMarks(n *Node, text string) (marks []mark) {
 		marks = c.linkMarks(marks, text, rewrite.Text(text, c.links, syn), false)
 	}
 	if !c.text && c.add.TextFooter != "" && !strings.Contains(text, unsubscribeURL) {
-		marks = append(marks, mark{len(text), len(text), footer(c.add.TextFooter)})
+		marks = append(marks, mark{len(text), len(text), footer(ownLine(text, c.add.TextFooter))})
 	}
 	c.text = true
 	return marks
+}
+
+// ownLine returns a footer of text that begins in a line of its own: a link at the
+// end of the text must not go on in it.
+func ownLine(text, footer string) string {
+	if text == "" || strings.HasSuffix(text, "\n") || strings.HasPrefix(footer, "\n") || strings.HasPrefix(footer, "\r\n") {
+		return footer
+	}
+	return "\r\n" + footer
 }
 
 func footer(text string) []segment {

@@ -92,7 +92,13 @@ func TestTrackedText(t *testing.T) {
 		{"flowed", "text/plain; format=flowed; delsp=yes", "https://x.test/ \r\na https://x.test/b c %unsubscribe_url%", "https://x.test/ \r\na {https://x.test/b} c https://x/u\r\n"},
 		{"signed", "text/plain", "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nhttps://x.test/\r\n", "-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA256\r\n\r\nhttps://x.test/\r\n"},
 		{"no links", "text/plain", "x", "x\r\n\r\nLeave: <https://x/u>\r\n"},
+		{"footer in a line of its own", "text/plain", "https://x.test/", "{https://x.test/}\r\nLeave\r\n"},
+		{"which it has", "text/plain", "https://x.test/\r\n", "{https://x.test/}\r\nLeave\r\n"},
 	} {
+		add := add
+		if strings.Contains(tt.want, "\nLeave\r") {
+			add.TextFooter = "Leave"
+		}
 		got := undo(parse(t, track(t, "Content-Type: "+tt.kind+"\r\n\r\n"+tt.in, add)).Text)
 		if got != tt.want {
 			t.Errorf("%s:\n got %q\nwant %q", tt.name, got, tt.want)

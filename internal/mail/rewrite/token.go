@@ -151,12 +151,18 @@ func comment(s string) int {
 
 // rawText returns how much of s is text in an element of that name.
 func rawText(s, name string) int {
-	switch name {
-	case "plaintext":
+	if name == "plaintext" {
 		return len(s)
-	case "script":
+	}
+	n := closing(s, name)
+	if name == "script" && strings.Contains(s[:n], "<!--") {
 		return scriptText(s)
 	}
+	return n
+}
+
+// closing returns where the end tag of that name begins, the end of s without one.
+func closing(s, name string) int {
 	for i := 0; ; i++ {
 		n := strings.Index(s[i:], "</")
 		if n < 0 {
@@ -170,8 +176,8 @@ func rawText(s, name string) int {
 	}
 }
 
-// scriptText leaves the ways in which a script hides its end to x/net/html: mail
-// hardly has any.
+// scriptText leaves the ways in which a script with "<!--" in it hides its end to
+// x/net/html: mail hardly has any.
 func scriptText(s string) int {
 	z := html.NewTokenizer(io.MultiReader(strings.NewReader("<script>"), strings.NewReader(s)))
 	z.Next()
