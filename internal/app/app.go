@@ -41,6 +41,7 @@ import (
 	"postroad/internal/core/message"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/resend"
 	"postroad/internal/core/route"
 	"postroad/internal/core/schema"
 	"postroad/internal/core/shape"
@@ -110,6 +111,8 @@ type App struct {
 	lists    *list.Service
 	engine   *deliver.Engine
 	inbound  *inbound.Service
+	hooks    *resend.Hooks
+	resend   *resend.Service
 	spam     *spam.Filter // nil: none
 
 	signing  signing
@@ -235,7 +238,10 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks); err != nil {
+	if a.hooks, err = resend.NewHooks(ctx, a.db, a.webhooks, master); err != nil {
+		return err
+	}
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.webhooks, a.hooks); err != nil {
 		return err
 	}
 	if err := a.makeQueue(ctx, source, report.NewSecret(master)); err != nil {
@@ -245,6 +251,8 @@ func (a *App) makeServices(ctx context.Context) error {
 		Owned: a.ownDomain, BaseURL: a.apiBase(), Secret: master}); err != nil {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
+	a.resend = resend.New(resend.Config{DB: a.db, IDs: source, Clock: a.clock, Logger: a.log, Messages: a.messages, Events: a.events,
+		Queue: a.queue, Hooks: a.hooks, Client: a.newFetcher(), CheckURL: a.webhooks.CheckURL})
 	a.inbound = a.makeInbound(report.NewSecret(master))
 	if a.AdminKey, err = a.accounts.Bootstrap(ctx, string(a.cfg.AdminKey)); err != nil {
 		return fmt.Errorf("first account: %w", err)

@@ -9,6 +9,7 @@ import (
 	"postroad/internal/core/domain"
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
+	"postroad/internal/core/resend"
 	"postroad/internal/core/route"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/webhook"
@@ -18,7 +19,7 @@ import (
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, suppress: &suppress.Service{}, lists: &list.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, suppress: &suppress.Service{}, lists: &list.Service{}, resend: &resend.Service{}}
 	return a.Ops()
 }
 

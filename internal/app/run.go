@@ -128,6 +128,9 @@ func (a *App) housekeeping(ctx context.Context) error {
 		if _, err := a.webhooks.DeleteBefore(ctx, now.Add(-webhookRetention)); err != nil && ctx.Err() == nil {
 			a.log.Error("webhook retention", "error", err)
 		}
+		if err := a.resend.Clean(ctx, now.Add(-eventRetention).UnixMicro()); err != nil && ctx.Err() == nil {
+			a.log.Error("emails of the bearer API", "error", err)
+		}
 		if !a.pause(ctx, 5*time.Minute) {
 			return nil
 		}

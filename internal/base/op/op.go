@@ -78,7 +78,7 @@ type Op struct {
 	Bearer bool
 
 	// Fail makes the JSON body of an error in the words of another dialect than
-	// Mailgun's; nil: Mailgun's.
+	// Mailgun's; nil: Mailgun's. A Responder decides about the status as well.
 	Fail func(Failure) any
 
 	In, Out reflect.Type // struct types
@@ -140,6 +140,7 @@ type Field struct {
 	Filename    string
 	IsFile      bool
 	ContentType string
+	ContentID   string // of an inline file, without brackets; "": its name
 	Body        io.Reader
 }
 

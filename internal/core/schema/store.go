@@ -21,6 +21,6 @@ func LastID(tx *db.Tx) (int64, error) {
 	var last sql.NullInt64
 	err := tx.QueryRow(`SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM message UNION ALL SELECT MAX(id) FROM delivery
 		UNION ALL SELECT MAX(id) FROM webhook_call UNION ALL SELECT MAX(revision) FROM route
-		UNION ALL SELECT MAX(id) FROM list UNION ALL SELECT MAX(id) FROM list_member UNION ALL SELECT MAX(id) FROM list_upload) x`).Scan(&last)
+		UNION ALL SELECT MAX(id) FROM resend_email UNION ALL SELECT MAX(id) FROM resend_webhook UNION ALL SELECT MAX(id) FROM list UNION ALL SELECT MAX(id) FROM list_member UNION ALL SELECT MAX(id) FROM list_upload) x`).Scan(&last)
 	return last.Int64, err
 }

@@ -32,6 +32,7 @@ type router struct {
 	routes map[string]map[string]*route // method, pattern
 	ctxs   sync.Pool
 	shapes []shape
+	bearer []string // first segments of the paths of Config.Bearer
 }
 
 // target is what a request is for.
@@ -41,6 +42,7 @@ type target struct {
 	values []string // unescaped path values in the order of the pattern
 	allow  []string // methods of the path when the method was wrong
 	banner bool     // the bare version prefix
+	bearer bool     // no operation of Config.Bearer
 	path   string   // escaped path the search ended with
 
 	rt  *router
@@ -163,7 +165,7 @@ func (rt *router) resolve(r *http.Request) target {
 		return t
 	}
 	t.route = nil // a page of the panel has the same name
-	if first == "api" {
+	if t.bearer = slices.Contains(rt.bearer, first) && bears(r); t.bearer || first == "api" {
 		t.api = true
 		t.allow = rt.allowed(path)
 		return t
