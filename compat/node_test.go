@@ -6,9 +6,16 @@ import (
 	"testing"
 )
 
-// TestNode runs the tests of mailgun.js against servers of both modes. It is
-// skipped where Node.js is missing, unless POSTROAD_TEST_PEERS demands it.
-func TestNode(t *testing.T) {
+// TestNode runs the tests of mailgun.js against servers of both modes.
+func TestNode(t *testing.T) { node(t, "node") }
+
+// TestResendNode does the same with the SDK of Resend.
+func TestResendNode(t *testing.T) { node(t, "resend") }
+
+// node runs the tests in a directory. It skips where Node.js is missing, unless
+// POSTROAD_TEST_PEERS demands it.
+func node(t *testing.T, dir string) {
+	t.Helper()
 	demanded := os.Getenv("POSTROAD_TEST_PEERS") != ""
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil && demanded {
@@ -18,7 +25,7 @@ func TestNode(t *testing.T) {
 		}
 	}
 	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
-	install.Dir = "node"
+	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil && demanded {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	} else if err != nil {
@@ -26,7 +33,7 @@ func TestNode(t *testing.T) {
 	}
 	modes(t, func(t *testing.T, s *server) {
 		run := exec.Command("node", "--test", "--test-reporter=spec")
-		run.Dir = "node"
+		run.Dir = dir
 		run.Env = append(os.Environ(), "POSTROAD_URL="+s.base, "POSTROAD_KEY="+s.key, "POSTROAD_DOMAIN="+domain, "POSTROAD_MODE="+s.mode)
 		if out, err := run.CombinedOutput(); err != nil {
 			t.Errorf("node --test: %v\n%s", err, out)
