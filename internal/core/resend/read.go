@@ -2,6 +2,7 @@ package resend
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"postroad/internal/base/clock"
@@ -103,13 +104,16 @@ func (s *Service) bodies(ctx context.Context, r *row) (html, text *string, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	if p.HTML != "" {
-		html = &p.HTML
+	return written(p.HTML), written(p.Text), nil
+}
+
+// written is a body as it was given, but for a line end at its end: mail has its own.
+func written(s string) *string {
+	if s == "" {
+		return nil
 	}
-	if p.Text != "" {
-		text = &p.Text
-	}
-	return html, text, nil
+	s = strings.TrimSuffix(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
+	return &s
 }
 
 type listIn struct {
