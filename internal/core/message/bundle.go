@@ -67,9 +67,11 @@ const atOnce = 32
 
 // SubmitAll stores submissions in one transaction, all or none, after what also
 // does in it. also gets a message for each submission, the first where it makes
-// several; an error of its undoes everything and is returned as it is. Idempotency
-// keys of submissions are not looked at. The other errors are those of Submit.
-func (s *Service) SubmitAll(ctx context.Context, subs []*Submission, also func(tx *db.Tx, list []*Message) error) error {
+// several. Where it reports false none is stored: what it found in their place is on
+// disk when SubmitAll returns. An error of its undoes everything and is returned as
+// it is. Idempotency keys of submissions are not looked at. The other errors are
+// those of Submit.
+func (s *Service) SubmitAll(ctx context.Context, subs []*Submission, also func(tx *db.Tx, list []*Message) (store bool, err error)) error {
 	if s.Refuse != nil {
 		if err := s.Refuse(); err != nil {
 			return err
@@ -93,7 +95,8 @@ func (s *Service) SubmitAll(ctx context.Context, subs []*Submission, also func(t
 	}
 	var refused error
 	err := s.DB.Group(ctx, func(tx *db.Tx) error {
-		if refused = also(tx, first); refused != nil {
+		var store bool
+		if store, refused = also(tx, first); refused != nil || !store {
 			return refused
 		}
 		for _, list := range ready {

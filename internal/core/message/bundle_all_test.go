@@ -24,17 +24,18 @@ func TestSubmitAll(t *testing.T) {
 		}
 		subs := []*Submission{prepare(), prepare("cc", "c@d.com")}
 		no := errors.New("changed my mind")
-		if err := w.SubmitAll(w.ctx, subs, func(*db.Tx, []*Message) error { return no }); !errors.Is(err, no) {
+		if err := w.SubmitAll(w.ctx, subs, func(*db.Tx, []*Message) (bool, error) { return true, no }); !errors.Is(err, no) {
 			t.Fatal(err)
 		}
+		check(t, w.SubmitAll(w.ctx, subs, func(*db.Tx, []*Message) (bool, error) { return false, nil }))
 		if n := w.count(t, "message") + w.count(t, "delivery"); n != 0 {
 			t.Fatalf("%d rows are left", n)
 		}
 		var got []*Message
-		check(t, w.SubmitAll(w.ctx, subs, func(tx *db.Tx, list []*Message) error {
+		check(t, w.SubmitAll(w.ctx, subs, func(tx *db.Tx, list []*Message) (bool, error) {
 			got = list
 			_, err := tx.Exec("INSERT INTO setting (name, value) VALUES ('x', ?)", list[1].MessageID)
-			return err
+			return true, err
 		}))
 		if len(got) != 2 || got[0].MessageID == got[1].MessageID || w.count(t, "message") != 2 || w.count(t, "delivery") != 3 {
 			t.Fatalf("%+v", got)
@@ -54,7 +55,7 @@ func TestSubmitAll(t *testing.T) {
 		if again.Meta.Email != nil {
 			t.Error("a message sent again is another email")
 		}
-		if err := w.SubmitAll(w.ctx, []*Submission{{Domain: w.dom}}, func(*db.Tx, []*Message) error { return nil }); !errs.Is(err, errs.Invalid) {
+		if err := w.SubmitAll(w.ctx, []*Submission{{Domain: w.dom}}, func(*db.Tx, []*Message) (bool, error) { return true, nil }); !errs.Is(err, errs.Invalid) {
 			t.Error(err)
 		}
 	})

@@ -111,9 +111,6 @@ type item struct {
 	err   error
 }
 
-// errRepeated ends the transaction of a request that was answered before.
-var errRepeated = errors.New("request was answered before")
-
 // take sends the emails of a request: in one transaction, all of them or, if it is
 // permissive, those that are valid.
 func (s *Service) take(ctx context.Context, r *request) (*answer, error) {
@@ -241,25 +238,25 @@ func (s *Service) submit(ctx context.Context, accountID string, r *request, out 
 	if err != nil {
 		return nil, err
 	}
-	hash := r.hash()
-	err = s.Messages.SubmitAll(ctx, subs, func(tx *db.Tx, list []*message.Message) error {
+	earlier, hash := "", r.hash()
+	err = s.Messages.SubmitAll(ctx, subs, func(tx *db.Tx, list []*message.Message) (store bool, err error) {
 		if r.key != "" {
-			if err := claim(tx, accountID, r.key, hash, string(text)); err != nil {
-				return err
+			if earlier, err = claim(tx, accountID, r.key, hash, string(text)); err != nil || earlier != "" {
+				return false, err
 			}
 		}
 		for i, m := range list {
 			if err := stageEmail(tx, newRow(m, emails[i])); err != nil {
-				return err
+				return false, err
 			}
 		}
-		return nil
+		return true, nil
 	})
-	if errors.Is(err, errRepeated) {
-		return s.earlier(ctx, accountID, r)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if earlier != "" {
+		return r.replay(ctx, earlier)
 	}
 	return out, nil
 }
@@ -277,6 +274,11 @@ func (s *Service) earlier(ctx context.Context, accountID string, r *request) (*a
 	if err != nil || text == "" {
 		return nil, err
 	}
+	return r.replay(ctx, text)
+}
+
+// replay answers as before.
+func (r *request) replay(ctx context.Context, text string) (*answer, error) {
 	out := &answer{}
 	if err := json.Unmarshal([]byte(text), out); err != nil {
 		return nil, fmt.Errorf("answer to an earlier request: %w", err)
@@ -288,16 +290,12 @@ func (s *Service) earlier(ctx context.Context, accountID string, r *request) (*a
 	return out, nil
 }
 
-// claim writes a request down; errRepeated if it was answered before.
-func claim(tx *db.Tx, accountID, key string, hash []byte, answer string) error {
-	text, err := findRequest(tx, accountID, key, hash)
-	if err != nil {
-		return err
+// claim writes a request down, or returns what it was answered with before.
+func claim(tx *db.Tx, accountID, key string, hash []byte, answer string) (earlier string, err error) {
+	if earlier, err = findRequest(tx, accountID, key, hash); err != nil || earlier != "" {
+		return earlier, err
 	}
-	if text != "" {
-		return errRepeated
-	}
-	return insertRequest(tx, accountID, key, hash, answer)
+	return "", insertRequest(tx, accountID, key, hash, answer)
 }
 
 // newID returns a random UUID (RFC 9562 section 5.4).
