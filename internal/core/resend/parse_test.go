@@ -175,7 +175,7 @@ func TestLastEvent(t *testing.T) {
 		row  row
 		docs []event.Doc
 	}{
-		{"queued", row{}, nil},
+		{"sent", row{}, nil},
 		{"sent", row{}, []event.Doc{accepted}},
 		{"sent", row{}, []event.Doc{accepted, {Event: event.Unsubscribed}}},
 		{"scheduled", row{Scheduled: soon}, []event.Doc{accepted}},

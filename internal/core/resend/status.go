@@ -11,10 +11,11 @@ import (
 // The states of an email, the weakest first: of several recipients, and of events in
 // whatever order, the strongest says it.
 func states() []string {
-	return []string{"queued", "sent", "delivery_delayed", "delivered", "opened", "clicked", "bounced", "complained", "failed", "suppressed"}
+	return []string{"sent", "delivery_delayed", "delivered", "opened", "clicked", "bounced", "complained", "failed", "suppressed"}
 }
 
-// lastEvent is the state of an email whose events are given.
+// lastEvent is the state of an email whose events are given. Without any it is an old
+// one: the first is written with the email, and they are not kept for ever.
 func (r *row) lastEvent(list []*event.Event, now time.Time) string {
 	if r.Canceled != 0 {
 		return "canceled"
@@ -24,7 +25,7 @@ func (r *row) lastEvent(list []*event.Event, now time.Time) string {
 	for _, e := range list {
 		best = max(best, slices.Index(all, stateOf(&e.Doc)))
 	}
-	if best <= 1 && !r.pastDue(now) {
+	if best == 0 && !r.pastDue(now) {
 		return "scheduled"
 	}
 	return all[best]
