@@ -41,9 +41,9 @@ func (f *form) add(name, value string) {
 func (e *email) form() *form {
 	f := &form{}
 	f.add("from", e.From)
-	for name, list := range map[string]addresses{"to": e.To, "cc": e.CC, "bcc": e.BCC} {
+	for i, list := range []addresses{e.To, e.CC, e.BCC} {
 		for _, a := range list {
-			f.add(name, a)
+			f.add([]string{"to", "cc", "bcc"}[i], a)
 		}
 	}
 	f.add("subject", e.Subject)
