@@ -108,7 +108,7 @@ func (e *engaged) certificate() (cert, key string) {
 // js runs a call of mailgun.js and returns its result.
 func (e *engaged) js(call string, out any) {
 	e.t.Helper()
-	installNode(e.t)
+	nodeModules(e.t, "node")
 	script := `import Mailgun from 'mailgun.js';
 const { POSTROAD_URL: url, POSTROAD_KEY: key } = process.env;
 const mg = new Mailgun(FormData).client({ username: 'api', key, url });

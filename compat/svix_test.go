@@ -23,23 +23,3 @@ func TestSvix(t *testing.T) {
 		}
 	})
 }
-
-// nodeModules installs what the package in a directory needs.
-func nodeModules(t *testing.T, dir string) {
-	t.Helper()
-	demanded := os.Getenv("POSTROAD_TEST_PEERS") != ""
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil && demanded {
-			t.Fatal(err)
-		} else if err != nil {
-			t.Skipf("%v (set POSTROAD_TEST_PEERS to make this a failure)", err)
-		}
-	}
-	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil && demanded {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	} else if err != nil {
-		t.Skipf("npm ci: %v (set POSTROAD_TEST_PEERS to make this a failure)\n%s", err, out)
-	}
-}

@@ -45,6 +45,7 @@ import (
 	"postroad/internal/core/optout"
 	"postroad/internal/core/peer"
 	"postroad/internal/core/queue"
+	"postroad/internal/core/resend"
 	"postroad/internal/core/route"
 	"postroad/internal/core/schema"
 	"postroad/internal/core/shape"
@@ -129,6 +130,8 @@ type App struct {
 	track    *track.Service
 	places   *geo.DB // nil: no file
 	feedback *feedback.Service
+	hooks    *resend.Hooks
+	resend   *resend.Service
 	spam     *spam.Filter // nil: none
 	gateway  *gateway.Service
 
@@ -261,11 +264,14 @@ func (a *App) makeServices(ctx context.Context) error {
 	}
 	a.routes = route.New(a.db, source, a.log, route.Options{MaxRoutes: a.cfg.MaxRoutes, SandboxRoutes: a.cfg.SandboxRoutes,
 		Sandbox: a.isSandbox, CheckURL: a.webhooks.CheckURL})
+	if a.hooks, err = resend.NewHooks(ctx, a.db, a.webhooks, master); err != nil {
+		return err
+	}
 	if a.workspaces, err = a.makeWorkspaces(source); err != nil {
 		return err
 	}
 	arrivals := track.NewArrivals()
-	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.timing, a.webhooks, arrivals, a.workspaces); err != nil {
+	if a.events, err = event.New(a.db, source, a.log, a.suppress, a.tags, a.timing, a.webhooks, arrivals, a.workspaces, a.hooks); err != nil {
 		return err
 	}
 	a.template = template.New(a.db, source)
@@ -285,6 +291,8 @@ func (a *App) makeServices(ctx context.Context) error {
 		Owned: a.ownDomain, BaseURL: a.apiBase(), Secret: master}); err != nil {
 		return fmt.Errorf("mailing lists: %w", err)
 	}
+	a.resend = resend.New(resend.Config{DB: a.db, IDs: source, Clock: a.clock, Logger: a.log, Messages: a.messages, Events: a.events,
+		Queue: a.queue, Hooks: a.hooks, Client: a.newFetcher(), CheckURL: a.webhooks.CheckURL})
 	a.inbound = a.makeInbound(returns)
 	if a.feedback, err = a.makeFeedback(ctx, source, master); err != nil {
 		return err

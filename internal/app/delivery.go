@@ -78,6 +78,15 @@ func (a *App) newClient(timeout time.Duration) *netx.Client {
 	return netx.NewClient(netx.Config{AllowPrivate: a.cfg.AllowPrivateURLs, Timeout: timeout, UserAgent: "Postroad/" + a.opt.Version})
 }
 
+// newFetcher makes what fetches files that go into a message.
+func (a *App) newFetcher() *netx.Client {
+	return netx.NewClient(netx.Config{AllowPrivate: a.cfg.AllowPrivateURLs, Timeout: fetchTimeout, UserAgent: "Postroad/" + a.opt.Version,
+		MaxResponseBytes: int64(a.cfg.MaxMessage), MaxRedirects: 3})
+}
+
+// fetchTimeout bounds how long one file is fetched: a client waits for it.
+const fetchTimeout = 20 * time.Second
+
 // makeRouter makes what finds lanes. Captured mail goes nowhere, so nothing is
 // looked up for it.
 func (a *App) makeRouter() *deliver.Router {

@@ -17,6 +17,7 @@ import (
 	"postroad/internal/base/op"
 	"postroad/internal/config"
 	"postroad/internal/core/account"
+	"postroad/internal/core/resend"
 	"postroad/internal/edge/httpapi"
 	"postroad/internal/edge/panel"
 )
@@ -24,7 +25,7 @@ import (
 // Ops returns every operation of the program.
 func (a *App) Ops() []op.Op {
 	var out []op.Op
-	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.hosts.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.timing.Ops(), a.tags.Ops(a.ownDomain, a.accounts.Account), a.optout.Ops(), a.lists.Ops(), a.workspaces.Ops(), a.feedback.Ops(), a.template.Ops(ownedDomains{a}), a.track.Ops(), a.admin().Ops()} {
+	for _, list := range [][]op.Op{a.messages.Ops(), a.domains.Ops(), a.hosts.Ops(), a.accounts.Ops(), a.events.Ops(ownedDomains{a}), a.webhooks.Ops(), a.routes.Ops(), a.suppress.Ops(ownedDomains{a}), a.timing.Ops(), a.tags.Ops(a.ownDomain, a.accounts.Account), a.optout.Ops(), a.lists.Ops(), a.resend.Ops(), a.workspaces.Ops(), a.feedback.Ops(), a.template.Ops(ownedDomains{a}), a.track.Ops(), a.admin().Ops()} {
 		out = append(out, list...)
 	}
 	if a.cfg == nil || a.cfg.Gateway {
@@ -42,7 +43,7 @@ func (a *App) makeHTTP(ctx context.Context) error {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{Ops: a.Ops(), Auth: authenticator{a}, Logger: a.log, Metrics: a.registry, Now: a.clock.Now,
-		DevHints: a.dev(), TrustedProxies: proxies, Fallback: clientOf(proxies, pages), Version: a.opt.Version, Extra: map[string]http.Handler{
+		DevHints: a.dev(), Bearer: httpapi.Dialect{Names: resend.Resources(), Fail: resend.Failure}, TrustedProxies: proxies, Fallback: clientOf(proxies, pages), Version: a.opt.Version, Extra: map[string]http.Handler{
 			"/livez":   http.HandlerFunc(a.livez),
 			"/readyz":  http.HandlerFunc(a.readyz),
 			"/metrics": clientOf(proxies, a.private(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))),

@@ -12,6 +12,7 @@ import (
 	"postroad/internal/core/list"
 	"postroad/internal/core/message"
 	"postroad/internal/core/optout"
+	"postroad/internal/core/resend"
 	"postroad/internal/core/route"
 	"postroad/internal/core/suppress"
 	"postroad/internal/core/tag"
@@ -27,7 +28,7 @@ import (
 // documents and checks; calling them is not possible.
 func Operations() []op.Op {
 	a := &App{messages: &message.Service{}, domains: &domain.Service{}, accounts: &account.Service{},
-		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, workspaces: &workspace.Service{}, feedback: &feedback.Service{}, gateway: &gateway.Service{}, template: &template.Service{}, track: &track.Service{}}
+		webhooks: &webhook.Service{}, routes: &route.Service{}, hosts: &trackhost.Service{}, suppress: &suppress.Service{}, timing: &timing.Service{}, tags: &tag.Service{}, optout: &optout.Service{}, lists: &list.Service{}, resend: &resend.Service{}, workspaces: &workspace.Service{}, feedback: &feedback.Service{}, gateway: &gateway.Service{}, template: &template.Service{}, track: &track.Service{}}
 	return a.Ops()
 }
 

@@ -142,6 +142,9 @@ func (a *App) housekeeping(ctx context.Context) error {
 		if err := a.cleanReplays(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("signed requests", "error", err)
 		}
+		if err := a.resend.Clean(ctx, now.Add(-eventRetention).UnixMicro()); err != nil && ctx.Err() == nil {
+			a.log.Error("emails of the bearer API", "error", err)
+		}
 		if !a.pause(ctx, 5*time.Minute) {
 			return nil
 		}

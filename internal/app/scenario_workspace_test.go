@@ -204,7 +204,7 @@ func call(sig webhook.Signature, data string) string {
 	return `{"signature":` + string(b) + `,"event-data":` + data + `}`
 }
 
-func (s *stage) email(t *testing.T, workspace, id string) mail {
+func (s *stage) workspaceMail(t *testing.T, workspace, id string) mail {
 	t.Helper()
 	return decode[mail](t, s.check(t, probe{path: "/api/mailgun/messages/" + workspace + "/" + id, as: "nobody", head: bearer(wsToken(t, workspace))}))
 }
@@ -221,7 +221,7 @@ func (s *stage) sendFor(t *testing.T, workspace, to, more string) mail {
 	if out.UUID == "" {
 		t.Fatal("not sent")
 	}
-	return s.email(t, workspace, out.UUID)
+	return s.workspaceMail(t, workspace, out.UUID)
 }
 
 // TestScenarioWorkspaceWebhooks: signed calls change the status, once; others
@@ -243,7 +243,7 @@ func TestScenarioWorkspaceWebhooks(t *testing.T) {
 	altered.Token += "x"
 	post("altered", call(altered, opened), 401, `{"error":"**","code":"SIGNATURE_INVALID","details":{}}`)
 	post("no event", call(webhook.NewSignature(webhookKey, now), `{}`), 400, `{"error":"**","code":"VALIDATION_ERROR","details":{"event-data":"**"}}`)
-	if got := s.email(t, "w1", m.ID); got.OpenedAt != "" {
+	if got := s.workspaceMail(t, "w1", m.ID); got.OpenedAt != "" {
 		t.Fatalf("%+v", got)
 	}
 	post("good", call(sig, opened), 200, `{"success":true}`)
@@ -252,7 +252,7 @@ func TestScenarioWorkspaceWebhooks(t *testing.T) {
 	post("late, by Message-ID", call(webhook.NewSignature(webhookKey, now), late), 200, `{"success":true}`)
 	post("of other mail", call(webhook.NewSignature(webhookKey, now), `{"event":"clicked","message":{"headers":{"message-id":"x@y"}}}`), 200, `{"success":true}`)
 	post("of no kind we know", call(webhook.NewSignature(webhookKey, now), `{"event":"unheard"`+vars+`}`), 200, `{"success":true}`)
-	got := s.email(t, "w1", m.ID)
+	got := s.workspaceMail(t, "w1", m.ID)
 	if got.Status != "opened" || got.OpenedAt != time.Unix(now.Unix()-5, 5e8).UTC().Format("2006-01-02T15:04:05.999Z") || got.DeliveredAt == "" || got.ClickedAt != "" {
 		t.Errorf("%+v", got)
 	}
@@ -280,7 +280,7 @@ func TestScenarioWorkspaceInbound(t *testing.T) {
 	if len(list.Messages) != 1 {
 		t.Fatalf("%+v", list)
 	}
-	got := s.email(t, "w1", list.Messages[0].ID)
+	got := s.workspaceMail(t, "w1", list.Messages[0].ID)
 	if got.From != "Customer <customer@far.example>" || got.To != "support@in.example" || got.Subject != "Re: Hi" || got.MailgunMessageID != "<reply@far.example>" || got.Status != "delivered" ||
 		got.ContactID != "c1" || !strings.Contains(got.BodyHTML, "that works") || got.DeliveredAt == "" {
 		t.Errorf("%+v", got)
@@ -320,10 +320,10 @@ func TestScenarioWorkspaceLocal(t *testing.T) {
 	}
 	s.Outcome(m.MailgunMessageID, "ann@far.example", 1)
 	s.Outcome(bad.MailgunMessageID, "none@far.example", 1)
-	if got := s.email(t, "w1", m.UUID); got.Status != "delivered" || got.DeliveredAt == "" || got.SentAt == "" || string(got.Metadata) != `{"k":[1]}` {
+	if got := s.workspaceMail(t, "w1", m.UUID); got.Status != "delivered" || got.DeliveredAt == "" || got.SentAt == "" || string(got.Metadata) != `{"k":[1]}` {
 		t.Errorf("%+v", got)
 	}
-	if got := s.email(t, "w1", bad.UUID); got.Status != "bounced" || got.BouncedAt == "" || got.DeliveredAt != "" {
+	if got := s.workspaceMail(t, "w1", bad.UUID); got.Status != "bounced" || got.BouncedAt == "" || got.DeliveredAt != "" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -349,8 +349,8 @@ func TestWorkspaceCutOff(t *testing.T) {
 	}
 	s.Stop()
 	s = &stage{t: t, Server: apptest.Start(t, o)}
-	s.Until("the end of what was begun", func() bool { return s.email(t, "w1", m.ID).Status == "sent" })
-	if got := s.email(t, "w1", m.ID); got.MailgunMessageID != m.MailgunMessageID || got.SentAt == "" {
+	s.Until("the end of what was begun", func() bool { return s.workspaceMail(t, "w1", m.ID).Status == "sent" })
+	if got := s.workspaceMail(t, "w1", m.ID); got.MailgunMessageID != m.MailgunMessageID || got.SentAt == "" {
 		t.Errorf("%+v", got)
 	}
 	s.Idle()
@@ -382,8 +382,8 @@ func TestWorkspaceThroughAnother(t *testing.T) {
 	b.World.MX(t, "strict.example", "mx.strict.example")
 	lost := a.sendFor(t, "w1", "ann@strict.example", "")
 	b.far.Await(t, 1)
-	a.Until("delivered", func() bool { return a.email(t, "w1", m.ID).Status == "delivered" })
-	a.Until("the bounce", func() bool { return a.email(t, "w1", lost.ID).Status == "bounced" })
+	a.Until("delivered", func() bool { return a.workspaceMail(t, "w1", m.ID).Status == "delivered" })
+	a.Until("the bounce", func() bool { return a.workspaceMail(t, "w1", lost.ID).Status == "bounced" })
 	raw := "From: ann@far.example\nTo: x@in.example\nSubject: Re\nMessage-ID: <r1@far.example>\nReferences: <z@z> " + m.MailgunMessageID + "\n\nThanks\n"
 	if err := b.deliver(t, "ann@far.example", []string{"x@in.example"}, raw); err != nil {
 		t.Fatal(err)

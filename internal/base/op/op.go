@@ -85,7 +85,7 @@ type Op struct {
 	Auth func(ctx context.Context) (context.Context, error)
 
 	// Fail makes the JSON body of an error in the words of another dialect than
-	// Mailgun's; nil: Mailgun's.
+	// Mailgun's; nil: Mailgun's. A Responder decides about the status as well.
 	Fail func(Failure) any
 
 	In, Out reflect.Type // struct types
@@ -153,6 +153,7 @@ type Field struct {
 	Filename    string
 	IsFile      bool
 	ContentType string
+	ContentID   string // of an inline file, without brackets; "": its name
 	Body        io.Reader
 }
 

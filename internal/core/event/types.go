@@ -57,12 +57,21 @@ type Event struct {
 	// Leave are the tags an unsubscribed event is about; none means all mail of
 	// the domain.
 	Leave []string
+	// Email is the message in the API that Resend's clients speak; nil when it did
+	// not come by that.
+	Email *Email
 	// TimeZone is where a click came from, an IANA name, "" if unknown.
 	TimeZone string
 
 	text         []byte
 	sealed       []byte
 	sealedDetail []byte
+}
+
+// Email is what a message is in the API that Resend's clients speak.
+type Email struct {
+	ID        string `json:"id"`
+	Scheduled bool   `json:"scheduled,omitempty"` // for later than when it was taken
 }
 
 // JSON returns the document of a sealed event.

@@ -137,11 +137,8 @@ func (s *Service) receive(ctx context.Context, name, idempotency string, f op.Fo
 }
 
 func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d *draft) (*queued, error) {
-	req, caller := op.RequestFrom(ctx), account.From(ctx)
-	sub := d.sub
-	sub.Meta.KeyID, sub.Meta.RemoteIP, sub.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
-	sub.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP,
-		UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
+	req, sub := op.RequestFrom(ctx), d.sub
+	sub.describe(ctx, r)
 	if idempotency != "" {
 		sub.IdempotencyKey = idempotency
 		r.digest("path", "", []byte(req.Path))
@@ -161,6 +158,35 @@ func (s *Service) submitHTTP(ctx context.Context, idempotency string, r *form, d
 		req.SetHeader("Idempotent-Replayed", "true")
 	}
 	return &queued{ID: "<" + m.MessageID + ">", Message: "Queued. Thank you."}, nil
+}
+
+// describe keeps who asked and how.
+func (s *Submission) describe(ctx context.Context, r *form) {
+	req, caller := op.RequestFrom(ctx), account.From(ctx)
+	s.Meta.KeyID, s.Meta.RemoteIP, s.Meta.StorageURL = caller.KeyID, req.RemoteIP, req.BaseURL
+	s.Request = Request{ID: req.ID, Method: req.Method, Path: req.Path, RemoteIP: req.RemoteIP,
+		UserAgent: shorten(req.UserAgent, 200), KeyID: caller.KeyID, Fields: r.kept()}
+}
+
+// Prepare makes a submission of a form with the fields of POST messages, for
+// SubmitAll. Until done is called it counts against the memory for messages being
+// received. The errors are those of that operation.
+func (s *Service) Prepare(ctx context.Context, name string, f op.Form) (sub *Submission, done func(), err error) {
+	dom, err := s.sendingDomain(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := readForm(f, s.MaxBytes, s.memory, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := fromParts(r, dom, s.clock.Now(), s.templates(ctx, dom))
+	if err != nil {
+		r.release()
+		return nil, nil, err
+	}
+	d.sub.describe(ctx, r)
+	return d.sub, r.release, nil
 }
 
 // sendingDomain returns the domain if the caller may send from it. Mailgun: a

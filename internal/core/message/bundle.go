@@ -3,6 +3,8 @@ package message
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
 )
@@ -57,4 +59,76 @@ func (s *Service) stageAll(tx *db.Tx, list []*pending) error {
 		}
 	}
 	return nil
+}
+
+// atOnce is how many bodies SubmitAll writes at the same time: they share the
+// writes and flushes of the blob store.
+const atOnce = 32
+
+// SubmitAll stores submissions in one transaction, all or none, after what also
+// does in it. also gets a message for each submission, the first where it makes
+// several. Where it reports false none is stored: what it found in their place is on
+// disk when SubmitAll returns. An error of its undoes everything and is returned as
+// it is. Idempotency keys of submissions are not looked at. The other errors are
+// those of Submit.
+func (s *Service) SubmitAll(ctx context.Context, subs []*Submission, also func(tx *db.Tx, list []*Message) (store bool, err error)) error {
+	if s.Refuse != nil {
+		if err := s.Refuse(); err != nil {
+			return err
+		}
+	}
+	ready := make([][]*pending, len(subs))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, sub := range subs {
+		g.Go(func() (err error) {
+			ready[i], err = s.split(gctx, sub)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	first := make([]*Message, len(subs))
+	for i := range ready {
+		first[i] = ready[i][0].m
+	}
+	var refused error
+	err := s.DB.Group(ctx, func(tx *db.Tx) error {
+		var store bool
+		if store, refused = also(tx, first); refused != nil || !store {
+			return refused
+		}
+		for _, list := range ready {
+			if err := s.stageAll(tx, list); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if refused != nil {
+		return err
+	}
+	return storageError(err)
+}
+
+// split makes what a submission becomes ready to be staged.
+func (s *Service) split(ctx context.Context, sub *Submission) ([]*pending, error) {
+	if len(sub.Recipients) == 0 {
+		return nil, errs.New(errs.Invalid, "to parameter is missing")
+	}
+	if err := s.check(ctx, sub); err != nil {
+		return nil, err
+	}
+	parts, err := s.parts(ctx, sub)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*pending, len(parts))
+	for i, p := range parts {
+		if out[i], err = s.ready(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }

@@ -190,7 +190,7 @@ func file(f op.Field, data []byte) imime.File {
 	if ct == "" {
 		ct = "application/octet-stream"
 	}
-	return imime.File{Name: name, ContentType: ct, Data: data}
+	return imime.File{Name: name, ContentType: ct, ContentID: f.ContentID, Data: data}
 }
 
 // get returns the first value of a field and whether it was sent.

@@ -52,6 +52,7 @@ type Meta struct {
 	// then.
 	Track *Track `json:"track,omitempty"`
 	// List is the mailing list a batch is a post to: its To is that of the post.
+	Email   *event.Email       `json:"email,omitempty"`
 	List    *event.MailingList `json:"list,omitempty"`
 	Foreign bool               `json:"foreign,omitempty"` // came from outside, without credentials
 	// ReturnTo is the envelope sender the message came with, where reports about
@@ -174,7 +175,7 @@ func (m *Message) eventDoc(t event.Type, recipient string) event.Doc {
 
 // Event returns an event about the message; the caller adds what happened.
 func (m *Message) Event(t event.Type, recipient string) *event.Event {
-	return &event.Event{AccountID: m.AccountID, DomainID: m.DomainID, MessageID: m.ID, Doc: m.eventDoc(t, recipient)}
+	return &event.Event{AccountID: m.AccountID, DomainID: m.DomainID, MessageID: m.ID, Email: m.Meta.Email, Doc: m.eventDoc(t, recipient)}
 }
 
 func (m *Message) batch() *event.Batch {

@@ -36,6 +36,7 @@ func encodeMeta(m *Meta) (string, error) {
 	}
 	jsonw.Rare(w, "template", m.Template)
 	jsonw.Rare(w, "track", m.Track)
+	jsonw.Rare(w, "email", m.Email)
 	jsonw.Rare(w, "list", m.List)
 	yes(w, "foreign", m.Foreign)
 	w.Optional("return", m.ReturnTo)

@@ -147,7 +147,8 @@ func (s *Service) Resend(ctx context.Context, m *Message, raw []byte, to []strin
 	sub.MIME, sub.MessageID, sub.Meta = raw, m.MessageID, m.Meta
 	sub.Meta.Recipients, sub.Meta.Options.DeliveryTime = recipients, 0
 	sub.Meta.Options.OptimizePeriod, sub.Meta.Options.TimeZoneLocalize = "", ""
-	sub.Meta.Options.ArchiveTo = ""           // the archive has it
+	sub.Meta.Options.ArchiveTo = "" // the archive has it
+	sub.Meta.Email = nil
 	sub.Meta.ReturnTo, sub.Meta.DSN = "", nil // this is not the doing of who sent it first
 	sub.Meta.To = shorten(addr.Join(d.to), 1000)
 	sub.keepVars(m.Meta.Vars)

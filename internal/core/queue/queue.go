@@ -280,6 +280,21 @@ func (q *Queue) CancelDomain(tx *db.Tx, domainID int64) (int64, error) {
 	return n + int64(len(taken)), nil
 }
 
+// CancelMessage removes the deliveries of a message that wait in the table, and
+// returns how many there were. Those that were put off for later do.
+func (q *Queue) CancelMessage(tx *db.Tx, messageID int64) (int64, error) {
+	return cancelMessage(tx, messageID)
+}
+
+// Reschedule has the deliveries of a message that wait in the table for a later
+// time be due at another, with as much time to their deadline as before. It returns
+// how many there were.
+func (q *Queue) Reschedule(tx *db.Tx, messageID, due int64) (int64, error) {
+	n, err := reschedule(tx, messageID, due)
+	tx.AfterCommit(func() { q.plan(due) })
+	return n, err
+}
+
 // Wake makes the loader look for due deliveries now.
 func (q *Queue) Wake() { poke(q.wake) }
 

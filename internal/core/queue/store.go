@@ -188,6 +188,15 @@ func OfMessages(tx *db.Tx, messageIDs []int64) (map[int64][]*Delivery, error) {
 	return out, nil
 }
 
+func cancelMessage(tx *db.Tx, messageID int64) (int64, error) {
+	return tx.Exec("DELETE FROM delivery WHERE message_id = ? AND node = 0", messageID)
+}
+
+func reschedule(tx *db.Tx, messageID, due int64) (int64, error) {
+	return tx.Exec("UPDATE delivery SET deadline = deadline + ? - due, due = ?, was_due = 0 WHERE message_id = ? AND node = 0 AND due > ?",
+		due, due, messageID, tx.Now)
+}
+
 // cancelDomain removes the waiting deliveries of a domain: those not in the
 // hands of a session. It returns how many there were.
 func cancelDomain(tx *db.Tx, domainID int64) (int64, error) {

@@ -35,6 +35,8 @@ func LastID(tx *db.Tx) (int64, error) {
 		{"template_version", "id"},
 		{"workspace", "num"},
 		{"workspace_email", "id"},
+		{"resend_email", "id"},
+		{"resend_webhook", "id"},
 		{"feedback", "id"},
 		{"feedback_subscription", "id"},
 	} {

@@ -41,6 +41,9 @@ type Config struct {
 	// the body of errors, on refused keys and about ignored parameters.
 	DevHints bool
 
+	// Bearer is the dialect of paths at the root for callers with a bearer token.
+	Bearer Dialect
+
 	// Fallback serves every path that is not the API's (the panel).
 	Fallback http.Handler
 	// Extra serves exact paths beside the API (/livez, /metrics). They are
@@ -53,6 +56,12 @@ type Config struct {
 
 	// Version is the version named in the OpenAPI document.
 	Version string
+}
+
+// Dialect is whose words answer a request for what is not offered.
+type Dialect struct {
+	Names []string             // first segments of its paths
+	Fail  func(op.Failure) any // as Op.Fail
 }
 
 // API serves operations. It is safe for concurrent use.
@@ -79,6 +88,7 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
+	rt.bearer = cfg.Bearer.Names
 	doc, err := json.Marshal(OpenAPI(cfg.Ops, cfg.Version))
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: encode OpenAPI document: %w", err)

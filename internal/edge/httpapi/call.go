@@ -69,6 +69,8 @@ func (c *call) serve(t *target) {
 	case t.route != nil:
 		c.route = t.route
 		c.operate(t)
+	case t.bearer:
+		c.notOffered(t)
 	case t.banner:
 		c.text(http.StatusOK, "Mailgun Magnificent API")
 	case strings.HasPrefix(t.path, "/v1/analytics/"):
@@ -81,6 +83,16 @@ func (c *call) serve(t *target) {
 		c.hintNearest(t)
 		c.text(http.StatusNotFound, "404 page not found\n")
 	}
+}
+
+// notOffered answers what a dialect has and we have not in its words.
+func (c *call) notOffered(t *target) {
+	f := op.Failure{Status: http.StatusNotFound, Text: "The requested endpoint does not exist."}
+	if len(t.allow) > 0 {
+		c.w.Header().Set("Allow", strings.Join(t.allow, ", "))
+		f = op.Failure{Status: http.StatusMethodNotAllowed, Text: "Method is not allowed for the requested path."}
+	}
+	c.said(f.Status, c.api.cfg.Bearer.Fail(f))
 }
 
 func (c *call) hintNearest(t *target) {

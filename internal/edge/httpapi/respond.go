@@ -87,10 +87,20 @@ func (c *call) fail(err error) {
 	}
 	c.retryAfter(e)
 	if dialect != nil {
-		c.json(status, dialect(op.Failure{Status: status, Text: body.Message, Hint: e.Hint, Err: err}), false)
+		c.said(status, dialect(op.Failure{Status: status, Text: body.Message, Hint: e.Hint, Err: err}))
 		return
 	}
 	c.json(status, body, false)
+}
+
+// said answers with an error in the words of a dialect, which may have a status of
+// its own for it.
+func (c *call) said(status int, v any) {
+	if r, ok := v.(op.Responder); ok {
+		c.respond(r.Respond())
+		return
+	}
+	c.json(status, v, false)
 }
 
 // dialect is how the operation words its errors, nil as Mailgun does.

@@ -32,6 +32,7 @@ type router struct {
 	routes map[string]map[string]*route // method, pattern
 	ctxs   sync.Pool
 	shapes []shape
+	bearer []string // first segments of the paths of Config.Bearer
 }
 
 // target is what a request is for.
@@ -41,6 +42,7 @@ type target struct {
 	values []string // unescaped path values in the order of the pattern
 	allow  []string // methods of the path when the method was wrong
 	banner bool     // the bare version prefix
+	bearer bool     // no operation of Config.Bearer
 	path   string   // escaped path the search ended with
 
 	rt  *router
@@ -166,7 +168,8 @@ func (rt *router) resolve(r *http.Request) target {
 		t.api = true
 		return t
 	}
-	if t.allow = rt.allowed(path); first == "api" || t.allow != nil {
+	t.allow, t.bearer = rt.allowed(path), slices.Contains(rt.bearer, first) && bears(r)
+	if t.bearer || first == "api" || t.allow != nil {
 		t.api = true
 		return t
 	}

@@ -226,3 +226,44 @@ func TestBearer(t *testing.T) {
 		}
 	}
 }
+
+// TestDialect: what a dialect has and we have not is answered in its words, to callers
+// with a bearer token only.
+func TestDialect(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("panel")) })
+	fail := func(f op.Failure) any { return other{Code: f.Status, Said: f.Text} }
+	a := newAPI(t, Config{Fallback: page, Bearer: Dialect{Names: []string{"emails", "domains"}, Fail: fail},
+		Ops: []op.Op{named("POST", "/emails").WithBearer().WithErrors(fail), named("GET", "/v3/domains")}})
+	for _, c := range []struct {
+		method, path, auth string
+		status             int
+		want               string
+	}{
+		{"POST", "/emails", "Bearer x", 200, "POST /emails"},
+		{"PUT", "/emails", "Bearer x", 418, `{"code":405,"said":"Method is not allowed for the requested path."}`},
+		{"GET", "/emails/1/2", "Bearer x", 418, `{"code":404,"said":"The requested endpoint does not exist."}`},
+		{"GET", "/domains", "bearer x", 418, `{"code":404,`},
+		{"GET", "/domains", "", 200, "panel"},
+		{"GET", "/domains", "Basic YXBpOmtleQ==", 200, "GET /v3/domains"},
+		{"GET", "/elsewhere", "Bearer x", 200, "panel"},
+		{"GET", "/v3/domains", "Bearer x", 200, "GET /v3/domains"},
+	} {
+		r := httptest.NewRequest(c.method, c.path, nil)
+		if c.auth != "" {
+			r.Header.Set("Authorization", c.auth)
+		}
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.auth, w.Code, w.Body)
+		}
+	}
+}
+
+// other is an error with a status of its own.
+type other struct {
+	Code int    `json:"code"`
+	Said string `json:"said"`
+}
+
+func (o other) Respond() op.Response { return op.Response{Status: 418, JSON: o} }
