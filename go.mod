@@ -22,8 +22,8 @@ require (
 	github.com/mailgun/mailgun-go/v5 v5.19.3
 	github.com/miekg/dns v1.1.73
 	github.com/prometheus/client_golang v1.25.0
-	github.com/xdg-go/scram v1.2.0
 	github.com/resend/resend-go/v3 v3.17.0
+	github.com/xdg-go/scram v1.2.0
 	go.uber.org/zap v1.28.0
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0
