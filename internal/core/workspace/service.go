@@ -113,8 +113,13 @@ func (s *Service) change(tx *db.Tx, c *change, find func(*db.Tx) (*email, error)
 }
 
 // Run finishes messages whose sending was cut off, at once and then from time to
-// time, until ctx ends.
+// time, until ctx ends. Before that it reads into memory what searches need.
 func (s *Service) Run(ctx context.Context) error {
+	if s.tokens.configured() {
+		if err := s.warm(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Error("reading what searches in mail of workspaces need", "error", err)
+		}
+	}
 	for {
 		if s.canSend() {
 			if err := s.finishPending(ctx); err != nil && ctx.Err() == nil {
