@@ -74,14 +74,7 @@ func (s *Service) store(tx *db.Tx, w place, m *email) error {
 }
 
 func (s *Service) newEmail(d direction) *email {
-	return &email{id: s.IDs.Next(), uuid: newUUID(), direction: d}
-}
-
-// newUUID makes a random UUID (RFC 9562 section 5.4).
-func newUUID() string {
-	b := ids.Bytes(16)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return &email{id: s.IDs.Next(), uuid: ids.UUID(), direction: d}
 }
 
 // change applies c to the message that find returns, if it returns one.
