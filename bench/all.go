@@ -28,6 +28,7 @@ func plan(t target, c choice, long bool) []measurement {
 	outside := inbound{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1, idle: 1000, busy: 500}
 	http := bare{target: t, messages: 5000, connections: 64, size: 10240, runs: 1}
 	many := batch{target: t, posts: 20, recipients: 1000, singles: 4000, size: 10240, dkim: "both"}
+	crowd := bulk{target: t, posts: 5, recipients: 10_000}
 	others := delay{target: t, connections: 64, size: 10240, probes: 500, every: 10 * time.Millisecond}
 	waiting := deep{target: t, probes: 200, every: 10 * time.Millisecond, more: long}
 	links := follow{target: t, singly: 2000, hits: 20_000, connections: 64}
@@ -43,7 +44,7 @@ func plan(t target, c choice, long bool) []measurement {
 		many.singles, others.probes, held.messages = 20000, 1000, 100000
 	}
 	return []measurement{{kindLoopback, straight.run, runs}, {kindSign, signatures.run, runs}, {"e2e", through.run, 1}, {kindAccept, taking.run, 1}, {kindInbound, outside.run, 1},
-		{kindBare, http.run, 1}, {kindBatch, many.run, runs}, {kindLatency, others.run, runs}, {kindDeep, waiting.run, 1}, {kindSuppress, lists.run, 1}, {kindFollow, links.run, runs}, {kindRender, fill.run, runs}, {"memory", held.run, 1}}
+		{kindBare, http.run, 1}, {kindBatch, many.run, runs}, {kindBulk, crowd.run, runs}, {kindLatency, others.run, runs}, {kindDeep, waiting.run, 1}, {kindSuppress, lists.run, 1}, {kindFollow, links.run, runs}, {kindRender, fill.run, runs}, {"memory", held.run, 1}}
 }
 
 // chosen leaves the parts named, all without a name.
@@ -67,7 +68,7 @@ func defineAll(f *flag.FlagSet) func(context.Context) error {
 	t.define(f)
 	c.define(f)
 	long := f.Bool("long", false, "more messages, medians of 3, a queue of 1,000,000; about 30 minutes")
-	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,inbound,bare,batch,latency,deep,suppress,follow,render,memory")
+	only := f.String("only", "", "measurements to run, separated by commas (default all): loopback,sign,e2e,accept-smtp,inbound,bare,batch,bulk,latency,deep,suppress,follow,render,memory")
 	out := f.String("out", "", "file JSON lines are appended to")
 	return func(ctx context.Context) error {
 		dir, remove, err := workDir("")

@@ -24,6 +24,7 @@
 //	bench inbound      mail from outside that a route stores; 1,000 idle and 500 busy connections
 //	bench bare         acceptance over HTTP against a bare handler that reads the same bodies
 //	bench batch        one request for 1,000 recipients with variables
+//	bench bulk         one request of the multi-provider API for 10,000 recipients
 //	bench latency      mail to other destinations while one gets all it can
 //	bench deep         a queue of many deferred deliveries: memory, disk, start
 //	bench suppress     look-ups of suppressed addresses, idle and while an import writes

@@ -29,6 +29,7 @@ func commands() []command {
 		{kindAccept, "taking mail over SMTP without delivering it", defineAcceptSMTP},
 		{kindInbound, "mail from outside that a route stores, and 1,500 connections", defineInbound},
 		{kindBatch, "one request for 1,000 recipients with variables", defineBatch},
+		{kindBulk, "one request of the multi-provider API for 10,000 recipients", defineBulk},
 		{kindDeep, "a queue of many deferred deliveries", defineDeep},
 		{kindLatency, "waiting of mail to other destinations under full load", defineLatency},
 		{kindSuppress, "look-ups of suppressed addresses", defineSuppress},

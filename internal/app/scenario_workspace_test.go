@@ -119,6 +119,8 @@ func TestScenarioWorkspaceErrors(t *testing.T) {
 		{name: "no JSON", path: "/api/mailgun/send", as: "nobody", head: good, json: `{"to":`, status: 400, want: fail("INVALID_REQUEST", "{}")},
 		{name: "a list", path: "/api/mailgun/send", as: "nobody", head: good, json: `[]`, status: 400, want: fail("INVALID_REQUEST", "{}")},
 		{name: "a form", path: "/api/mailgun/send", as: "nobody", head: good, parts: []string{"to", "x"}, status: 400, want: fail("VALIDATION_ERROR", `{**"to":"is required"**}`)},
+		{name: "no such endpoint", path: "/api/mailgun/message", as: "nobody", status: 404, want: fail("NOT_FOUND", "{}")},
+		{name: "wrong method", path: "/api/mailgun/send", as: "nobody", status: 405, want: fail("METHOD_NOT_ALLOWED", "{}"), header: "Allow: POST, OPTIONS"},
 		{name: "too large", path: "/api/mailgun/send", as: "nobody", head: good, json: `{"text":"` + strings.Repeat("x", 26<<20) + `"}`, status: 413, want: fail("REQUEST_TOO_LARGE", "{}")},
 		{name: "webhook without a signature", path: "/api/mailgun/webhooks", as: "nobody", json: `{}`, status: 401, want: fail("SIGNATURE_INVALID", "{}")},
 		{name: "sent", path: "/api/mailgun/send", as: "nobody", head: good, json: send, want: `{"success":true,"id":"email-**","uuid":"**","mailgunMessageId":"<**@example.com>","status":"sent"}`},

@@ -32,7 +32,7 @@ func (a *App) makeWorkspaces(source *ids.Source) (*workspace.Service, error) {
 	}
 	switch base {
 	case "":
-		c.Driver = provider.Mailgun("http://local", a.insideDoer("workspace", a.cfg.WorkspaceDomain), a.clock)
+		c.Driver = provider.Mailgun(a.apiBase(), a.insideDoer("workspace", a.cfg.WorkspaceDomain), a.clock)
 		c.Owner = func() string { return a.first }
 	case "us":
 		base = provider.MailgunUS

@@ -78,3 +78,11 @@ func Bytes(n int) []byte {
 	rand.Read(b)
 	return b
 }
+
+// UUID returns a random UUID (RFC 9562 section 5.4).
+func UUID() string {
+	b := Bytes(16)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	t := hex.EncodeToString(b)
+	return t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
+}

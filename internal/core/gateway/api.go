@@ -66,7 +66,7 @@ func (s *Service) send(ctx context.Context, b *sendIn) (*sendOut, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	m.Subject, m.HTML, m.Text = provider.Fill(b.Subject, b.Variables, false), provider.Fill(b.HTML, b.Variables, true), provider.Fill(b.Text, b.Variables, false)
+	m.Subject, m.HTML, m.Text = provider.Fill(b.Subject, b.Variables, provider.Subject), provider.Fill(b.HTML, b.Variables, provider.HTML), provider.Fill(b.Text, b.Variables, provider.Text)
 	m.IdempotencyKey = requestKey(b.Idempotency)
 	id, name, err := sendOne(ctx, s.carriers(b.Driver, b.APIKey, m.From), m)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"postroad/internal/base/clock"
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
 )
 
 const campaignDoc = "The key is kept encrypted until the campaign is finished. template_url is fetched when the campaign is sent; {{variables}} in it and in template_subject are replaced. campaign_id, the id of the answer, is added to the metadata."
@@ -95,7 +96,7 @@ func (s *Service) createCampaign(ctx context.Context, b *campaignIn) (*campaignO
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	row := &campaign{uuid: newUUID(), keyHash: keyHash(b.APIKey), driver: b.Driver, name: b.Name, status: pending,
+	row := &campaign{uuid: ids.UUID(), keyHash: keyHash(b.APIKey), driver: b.Driver, name: b.Name, status: pending,
 		recipients: int64(len(b.Recipients) + len(b.RecipientIDs)),
 		doc:        plan{From: m.From, ReplyTo: m.ReplyTo, Subject: b.Subject, URL: b.URL, Tags: b.Tags, Metadata: b.Metadata}}
 	if len(b.RecipientIDs) > 0 {

@@ -9,7 +9,6 @@ import (
 
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
-	"postroad/internal/base/ids"
 )
 
 // Statuses of campaigns.
@@ -45,21 +44,6 @@ type plan struct {
 type crowd struct {
 	Recipients []recipient `json:"recipients,omitempty"`
 	IDs        []int64     `json:"ids,omitempty"`
-}
-
-func newUUID() string {
-	b := ids.Bytes(16)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // RFC 9562 section 5.4
-	const digits = "0123456789abcdef"
-	var out strings.Builder
-	for i, x := range b {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			out.WriteByte('-')
-		}
-		out.WriteByte(digits[x>>4])
-		out.WriteByte(digits[x&15])
-	}
-	return out.String()
 }
 
 func (c *campaign) sealContext() string { return "gateway_campaign.sealed:" + c.uuid }

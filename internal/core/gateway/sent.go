@@ -78,7 +78,7 @@ func notes(b *provider.Batch, list []result) []note {
 		if metadata == nil {
 			metadata = b.Metadata
 		}
-		out = append(out, note{r.driver, bare(r.ID), mailbox(to.Email), metadata, provider.Fill(b.Subject, to.Variables, false)})
+		out = append(out, note{r.driver, bare(r.ID), mailbox(to.Email), metadata, provider.Fill(b.Subject, to.Variables, provider.Subject)})
 	}
 	return out
 }

@@ -56,9 +56,9 @@ func (d *mailgun) Send(ctx context.Context, a Account, m *Message) (string, erro
 func (d *mailgun) SendBatch(ctx context.Context, a Account, b *Batch) []Sent {
 	f := common(&b.Message)
 	var s slots
-	f.Set("subject", s.convert(b.Subject, false))
-	set(f, "html", s.convert(b.HTML, true))
-	set(f, "text", s.convert(b.Text, false))
+	f.Set("subject", s.convert(b.Subject, Subject))
+	set(f, "html", s.convert(b.HTML, HTML))
+	set(f, "text", s.convert(b.Text, Text))
 	all, withMetadata := make(map[string]map[string]string, len(b.Recipients)), false
 	for _, r := range b.Recipients {
 		f.Add("to", r.Email)

@@ -14,26 +14,28 @@ import (
 )
 
 func TestFill(t *testing.T) {
-	v := Variables{"name": "Ann & Bob", "n": 3.5, "list": []any{"a"}, "nil": nil, "with-dash.and_dot": "x", "loop": "{{name}}"}
+	v := Variables{"name": "Ann & Bob", "n": 3.5, "list": []any{"a"}, "nil": nil, "with-dash.and_dot": "x", "loop": "{{name}}", "lines": "a\r\nBcc: b\nc\rd\x00"}
 	for _, c := range []struct {
 		template string
-		html     bool
+		at       Place
 		want     string
 	}{
-		{"Hi {{name}}, {{ n }}!", false, "Hi Ann & Bob, 3.5!"},
-		{"Hi {{name}}, {{{name}}}", true, "Hi Ann &amp; Bob, Ann & Bob"},
-		{"{{{name}}}", false, "Ann & Bob"},
-		{"{{missing}}|{{nil}}|{{list}}|{{with-dash.and_dot}}", false, `||["a"]|x`},
-		{"{{loop}}", false, "{{name}}"},
-		{"{{", false, "{{"},
-		{"{{name", false, "{{name"},
-		{"{{name}", false, "{{name}"},
-		{"{{{name}}", false, "{Ann & Bob"},
-		{"{{#if x}}{{name}}{{/if}}", false, "{{#if x}}Ann & Bob{{/if}}"},
-		{"{{ {{name}} }}", false, "{{ Ann & Bob }}"},
-		{"style {color:red} {{}} {{ }}", false, "style {color:red} {{}} {{ }}"},
+		{"Hi {{name}}, {{ n }}!", Text, "Hi Ann & Bob, 3.5!"},
+		{"Hi {{name}}, {{{name}}}", HTML, "Hi Ann &amp; Bob, Ann & Bob"},
+		{"{{lines}}|{{{lines}}}|{{name}}", Subject, "a Bcc: b c d|a Bcc: b c d|Ann & Bob"},
+		{"{{lines}}", Text, "a\r\nBcc: b\nc\rd\x00"},
+		{"{{{name}}}", Text, "Ann & Bob"},
+		{"{{missing}}|{{nil}}|{{list}}|{{with-dash.and_dot}}", Text, `||["a"]|x`},
+		{"{{loop}}", Text, "{{name}}"},
+		{"{{", Text, "{{"},
+		{"{{name", Text, "{{name"},
+		{"{{name}", Text, "{{name}"},
+		{"{{{name}}", Text, "{Ann & Bob"},
+		{"{{#if x}}{{name}}{{/if}}", Text, "{{#if x}}Ann & Bob{{/if}}"},
+		{"{{ {{name}} }}", Text, "{{ Ann & Bob }}"},
+		{"style {color:red} {{}} {{ }}", Text, "style {color:red} {{}} {{ }}"},
 	} {
-		if got := Fill(c.template, v, c.html); got != c.want {
+		if got := Fill(c.template, v, c.at); got != c.want {
 			t.Errorf("%q: %q, want %q", c.template, got, c.want)
 		}
 	}
@@ -44,7 +46,7 @@ func TestVariablesKeepNumbers(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"n":12345678901234567890,"o":{"x":1e2}}`), &v); err != nil {
 		t.Fatal(err)
 	}
-	if got := Fill("{{n}} {{o}}", v, false); got != `12345678901234567890 {"x":1e2}` {
+	if got := Fill("{{n}} {{o}}", v, Text); got != `12345678901234567890 {"x":1e2}` {
 		t.Error(got)
 	}
 	if err := json.Unmarshal([]byte(`[1]`), &v); err == nil {

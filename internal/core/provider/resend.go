@@ -87,7 +87,7 @@ func (d *resend) SendBatch(ctx context.Context, a Account, b *Batch) []Sent {
 	for i, r := range b.Recipients {
 		m := b.Message
 		m.To, m.CC, m.BCC = []string{r.Email}, nil, nil
-		m.Subject, m.HTML, m.Text = Fill(b.Subject, r.Variables, false), Fill(b.HTML, r.Variables, true), Fill(b.Text, r.Variables, false)
+		m.Subject, m.HTML, m.Text = Fill(b.Subject, r.Variables, Subject), Fill(b.HTML, r.Variables, HTML), Fill(b.Text, r.Variables, Text)
 		list[i] = d.mail(&m)
 	}
 	var out struct {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"html"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -79,15 +77,48 @@ func isName(s string) bool {
 	}) < 0
 }
 
-// Fill puts values into a template: for {{name}} in HTML with the characters
-// escaped that mean something there, for {{{name}}} as they are.
-func Fill(template string, v Variables, inHTML bool) string {
-	return replace(template, func(h hole) string {
-		if inHTML && !h.raw {
-			return html.EscapeString(v.text(h.name))
-		}
-		return v.text(h.name)
-	})
+// Place is where a template stands, which says what values may do there.
+type Place int
+
+// The places of templates.
+const (
+	Text    Place = iota // values are as they are
+	Subject              // one line: line breaks of values become blanks
+	HTML                 // of {{name}}, not of {{{name}}}, what would be markup is escaped
+)
+
+// Fill puts values into a template.
+func Fill(template string, v Variables, at Place) string {
+	return replace(template, func(h hole) string { return v.textAt(h.name, h.place(at)) })
+}
+
+// place is what the value of a hole is made fit for.
+func (h *hole) place(at Place) Place {
+	if at == HTML && h.raw {
+		return Text
+	}
+	return at
+}
+
+// textAt returns a value made fit for its place.
+func (v Variables) textAt(name string, at Place) string {
+	s := v.text(name)
+	switch at {
+	case Subject:
+		return oneLine(s)
+	case HTML:
+		return html.EscapeString(s)
+	}
+	return s
+}
+
+// oneLine makes a blank of each line break: no provider takes one in a subject, and
+// what a recipient is called should not stop the mail of all others in the batch.
+func oneLine(s string) string {
+	if !strings.ContainsAny(s, "\r\n\x00") {
+		return s
+	}
+	return strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", "").Replace(s)
 }
 
 func replace(template string, with func(hole) string) string {
@@ -107,40 +138,39 @@ func replace(template string, with func(hole) string) string {
 }
 
 // slots makes a batch's texts templates of Mailgun, with the recipients' values as
-// recipient variables: those used in HTML a second time, escaped.
+// recipient variables: one for each kind of place a value is used in.
 type slots struct {
-	used map[string]bool // name of a variable; with escapedPrefix: for HTML
+	used map[slot]bool
 }
 
-const (
-	plainPrefix   = "p_"
-	escapedPrefix = "h_"
-	metadataSlot  = "metadata"
-)
+type slot struct {
+	at   Place
+	name string // of a variable
+}
 
-func (s *slots) convert(template string, inHTML bool) string {
+// String is the name of the recipient variable.
+func (s slot) String() string {
+	return [...]string{Text: "p_", Subject: "s_", HTML: "h_"}[s.at] + s.name
+}
+
+const metadataSlot = "metadata"
+
+func (s *slots) convert(template string, at Place) string {
 	return replace(template, func(h hole) string {
-		name := plainPrefix + h.name
-		if inHTML && !h.raw {
-			name = escapedPrefix + h.name
-		}
+		name := slot{h.place(at), h.name}
 		if s.used == nil {
-			s.used = map[string]bool{}
+			s.used = map[slot]bool{}
 		}
 		s.used[name] = true
-		return "%recipient." + name + "%"
+		return "%recipient." + name.String() + "%"
 	})
 }
 
 // values returns the recipient variables of one recipient.
 func (s *slots) values(v Variables, metadata json.RawMessage) map[string]string {
 	out := make(map[string]string, len(s.used)+1)
-	for _, name := range slices.Sorted(maps.Keys(s.used)) {
-		if plain, ok := strings.CutPrefix(name, escapedPrefix); ok {
-			out[name] = html.EscapeString(v.text(plain))
-		} else {
-			out[name] = v.text(strings.TrimPrefix(name, plainPrefix))
-		}
+	for u := range s.used {
+		out[u.String()] = v.textAt(u.name, u.at)
 	}
 	if len(metadata) > 0 {
 		out[metadataSlot] = string(metadata)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
 	"postroad/internal/base/op"
 	"postroad/internal/core/event"
 )
@@ -248,13 +249,13 @@ func TestFailure(t *testing.T) {
 func TestIDs(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
-		id := newID()
+		id := ids.UUID()
 		if checkID(id) != nil || seen[id] || id[14] != '4' || !strings.ContainsRune("89ab", rune(id[19])) {
 			t.Fatal(id)
 		}
 		seen[id] = true
 	}
-	for _, id := range []string{"", "x", strings.Repeat("-", 36), newID() + "0", strings.ToUpper("abcdefab-cdef-4abc-8abc-abcdefabcdef")} {
+	for _, id := range []string{"", "x", strings.Repeat("-", 36), ids.UUID() + "0", strings.ToUpper("abcdefab-cdef-4abc-8abc-abcdefabcdef")} {
 		if checkID(id) == nil {
 			t.Errorf("%q is taken", id)
 		}

@@ -3,7 +3,6 @@ package resend
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -208,7 +207,7 @@ func (s *Service) prepareOne(ctx context.Context, r *request, raw json.RawMessag
 	if it.sub, it.done, err = s.Messages.Prepare(ctx, it.email.domain, it.email.form()); err != nil {
 		return refusedBy(err, it.email.domain)
 	}
-	it.sub.Meta.Email = &event.Email{ID: newID(), Scheduled: !it.email.due.IsZero()}
+	it.sub.Meta.Email = &event.Email{ID: ids.UUID(), Scheduled: !it.email.due.IsZero()}
 	if it.sub.Meta.Email.Scheduled {
 		it.sub.Meta.Options.DeliveryTime = it.email.due.UnixMicro() // message takes no more than three days
 	}
@@ -296,14 +295,6 @@ func claim(tx *db.Tx, accountID, key string, hash []byte, answer string) (earlie
 		return earlier, err
 	}
 	return "", insertRequest(tx, accountID, key, hash, answer)
-}
-
-// newID returns a random UUID (RFC 9562 section 5.4).
-func newID() string {
-	b := ids.Bytes(16)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	t := hex.EncodeToString(b)
-	return t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
 }
 
 // checkID refuses what is no UUID.

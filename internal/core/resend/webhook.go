@@ -7,6 +7,7 @@ import (
 
 	"postroad/internal/base/db"
 	"postroad/internal/base/errs"
+	"postroad/internal/base/ids"
 	"postroad/internal/base/op"
 	"postroad/internal/base/svix"
 	"postroad/internal/core/account"
@@ -34,7 +35,7 @@ func (s *Service) createHook(ctx context.Context, in *createHookIn) (*secretOut,
 	if in.Endpoint == "" {
 		return nil, refuse(422, missingField, "Missing `endpoint` field.")
 	}
-	w := &hook{ID: s.IDs.Next(), PublicID: newID(), AccountID: caller.AccountID, Endpoint: in.Endpoint, Events: in.Events, Enabled: true}
+	w := &hook{ID: s.IDs.Next(), PublicID: ids.UUID(), AccountID: caller.AccountID, Endpoint: in.Endpoint, Events: in.Events, Enabled: true}
 	if err := s.checkEndpoint(ctx, w.Endpoint); err != nil {
 		return nil, err
 	}

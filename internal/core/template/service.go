@@ -129,7 +129,7 @@ func (s *Service) insert(tx *db.Tx, r *record) error {
 	if n >= MaxTemplates {
 		return errs.New(errs.Invalid, "Too many templates, max is %d", MaxTemplates)
 	}
-	r.id, r.publicID, r.createdAt = s.ids.Next(), newID(), tx.Now
+	r.id, r.publicID, r.createdAt = s.ids.Next(), ids.UUID(), tx.Now
 	return insertRecord(tx, r)
 }
 
@@ -153,7 +153,7 @@ func (s *Service) add(tx *db.Tx, r *record, v *version) error {
 			return err
 		}
 	}
-	v.id, v.publicID, v.templateID, v.createdAt = s.ids.Next(), newID(), r.id, tx.Now
+	v.id, v.publicID, v.templateID, v.createdAt = s.ids.Next(), ids.UUID(), r.id, tx.Now
 	return insertVersion(tx, v)
 }
 

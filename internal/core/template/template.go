@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"postroad/internal/base/errs"
-	"postroad/internal/base/ids"
 	"postroad/internal/mail/handlebars"
 )
 
@@ -179,11 +178,4 @@ func (v *version) parsed(name string) (*Version, error) {
 		}
 	}
 	return out, nil
-}
-
-// newID makes a random UUID (RFC 9562 section 5.4). Mailgun: ids of templates.
-func newID() string {
-	b := ids.Bytes(16)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -64,6 +64,20 @@ func sample(w *world, r *rand.Rand, i int) *email {
 	return m
 }
 
+// BenchmarkWarm is what a start reads of 1,000,000 messages.
+func BenchmarkWarm(b *testing.B) {
+	c := clock.NewFake(begin)
+	w := newWorld(b, c, coretest.SQLite(b, c))
+	fill(b, w, "big", size())
+	for b.Loop() {
+		w.columns = columns{}
+		if err := w.warm(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(w.columns.bytes)/(1<<20), "MB")
+}
+
 // BenchmarkList is every kind of list query on 1,000,000 messages of a workspace,
 // with its total; p50-ms and p99-ms are of one query. What one of them reads into
 // memory the next finds there, but where its name says otherwise.

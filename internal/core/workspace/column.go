@@ -156,6 +156,13 @@ func (c *columns) get(k columnKey) column {
 	return c.kept[k]
 }
 
+// full reports whether most of the room is taken.
+func (c *columns) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes > maxColumns*3/4
+}
+
 // put keeps a column, and throws others out where it has to.
 func (c *columns) put(k columnKey, col column) {
 	c.mu.Lock()

@@ -211,6 +211,37 @@ func (s *Service) fillColumns(tx *db.Tx, workspace int64, f field, list []*block
 	})
 }
 
+// warmPlaces is of how many workspaces columns are read at a start, warmBlocks of how
+// many blocks of each: about what maxColumns holds.
+const (
+	warmPlaces = 100
+	warmBlocks = 1500
+)
+
+// warm reads columns of the workspaces with the newest mail into memory, until it is
+// full: the first search after a start takes no longer than others.
+func (s *Service) warm(ctx context.Context) error {
+	var list []place
+	err := s.db.Read(ctx, func(tx *db.Tx) (err error) {
+		list, err = selectRecent(tx, warmPlaces)
+		return err
+	})
+	for _, w := range list {
+		for f := range fields {
+			if err != nil || s.columns.full() {
+				return err
+			}
+			last, _ := blockOf(w.seq)
+			err = s.db.Read(ctx, func(tx *db.Tx) error {
+				return eachColumn(tx, w.num, f, max(0, last-warmBlocks), last, func(number int64, c column) {
+					s.columns.put(columnKey{w.num, number, f}, c)
+				})
+			})
+		}
+	}
+	return err
+}
+
 // inBlock adds the messages of a block to the page.
 func (k *pick) inBlock(b *block, low, high int64, p *page) {
 	base := b.number*blockSize + 1 // the number of the first

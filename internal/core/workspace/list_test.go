@@ -46,6 +46,29 @@ func TestListAgainstAll(t *testing.T) {
 	})
 }
 
+// TestWarm: what a start has read is there for the first search, and is right.
+func TestWarm(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		const n = 2*blockSize + 300
+		fillMixed(t, w, rand.New(rand.NewPCG(5, 6)), n)
+		f := filter{limit: 50, to: "p1"}
+		_, want, err := w.list(t.Context(), "ws", &f)
+		if err != nil || want == 0 {
+			t.Fatal(want, err)
+		}
+		w.columns = columns{}
+		if err := w.warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(w.columns.kept); got != 2*int(fields) {
+			t.Errorf("%d columns in memory, want those of both full blocks", got)
+		}
+		if _, got, err := w.list(t.Context(), "ws", &f); err != nil || got != want {
+			t.Errorf("%d found, want %d: %v", got, want, err)
+		}
+	})
+}
+
 // fillMixed stores mail of every kind, one a minute, and lets some of it change.
 func fillMixed(t *testing.T, w *world, r *rand.Rand, n int) []*email {
 	var all []*email

@@ -21,6 +21,8 @@ const (
 	codeReplayed         = "WEBHOOK_REPLAYED"
 	codeNoWorkspace      = "WORKSPACE_NOT_FOUND"
 	codeNoEmail          = "EMAIL_NOT_FOUND"
+	codeNoEndpoint       = "NOT_FOUND"
+	codeMethod           = "METHOD_NOT_ALLOWED"
 	codeTooLarge         = "REQUEST_TOO_LARGE"
 	codeUnsupportedMedia = "UNSUPPORTED_MEDIA_TYPE"
 	codeProvider         = "PROVIDER_ERROR"
@@ -60,7 +62,7 @@ type failure struct {
 }
 
 // plainCodes are the codes of errors found before an operation runs.
-var plainCodes = map[int]string{400: codeInvalidRequest, 401: codeTokenInvalid, 404: codeNoEmail, 413: codeTooLarge, 415: codeUnsupportedMedia, 503: codeUnavailable}
+var plainCodes = map[int]string{400: codeInvalidRequest, 401: codeTokenInvalid, 404: codeNoEndpoint, 405: codeMethod, 413: codeTooLarge, 415: codeUnsupportedMedia, 503: codeUnavailable}
 
 // word makes the body of an error.
 func word(f op.Failure) any {

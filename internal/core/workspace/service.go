@@ -74,14 +74,7 @@ func (s *Service) store(tx *db.Tx, w place, m *email) error {
 }
 
 func (s *Service) newEmail(d direction) *email {
-	return &email{id: s.IDs.Next(), uuid: newUUID(), direction: d}
-}
-
-// newUUID makes a random UUID (RFC 9562 section 5.4).
-func newUUID() string {
-	b := ids.Bytes(16)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return &email{id: s.IDs.Next(), uuid: ids.UUID(), direction: d}
 }
 
 // change applies c to the message that find returns, if it returns one.
@@ -113,8 +106,13 @@ func (s *Service) change(tx *db.Tx, c *change, find func(*db.Tx) (*email, error)
 }
 
 // Run finishes messages whose sending was cut off, at once and then from time to
-// time, until ctx ends.
+// time, until ctx ends. Before that it reads into memory what searches need.
 func (s *Service) Run(ctx context.Context) error {
+	if s.tokens.configured() {
+		if err := s.warm(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Error("reading what searches in mail of workspaces need", "error", err)
+		}
+	}
 	for {
 		if s.canSend() {
 			if err := s.finishPending(ctx); err != nil && ctx.Err() == nil {

@@ -132,6 +132,17 @@ func eachLinked(tx *db.Tx, workspace int64, f *filter, low, high int64, fn func(
 	}, query+" AND +seq >= ? AND +seq <= ? ORDER BY seq DESC", args...)
 }
 
+// selectRecent returns the workspaces with the newest mail.
+func selectRecent(tx *db.Tx, limit int) (out []place, err error) {
+	err = tx.Each(func(r *sql.Rows) error {
+		var p place
+		err := r.Scan(&p.num, &p.seq, &p.at)
+		out = append(out, p)
+		return err
+	}, "SELECT num, last_seq, last_at FROM workspace ORDER BY last_at DESC LIMIT ?", limit)
+	return out, err
+}
+
 // selectBySeq returns messages by their numbers, in the order of seqs.
 func selectBySeq(tx *db.Tx, workspace int64, seqs []int64) ([]*email, error) {
 	if len(seqs) == 0 {

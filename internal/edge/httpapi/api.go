@@ -88,7 +88,7 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt.bearer = cfg.Bearer.Names
+	rt.bearer = cfg.Bearer
 	doc, err := json.Marshal(OpenAPI(cfg.Ops, cfg.Version))
 	if err != nil {
 		return nil, fmt.Errorf("httpapi: encode OpenAPI document: %w", err)

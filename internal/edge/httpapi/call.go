@@ -69,7 +69,7 @@ func (c *call) serve(t *target) {
 	case t.route != nil:
 		c.route = t.route
 		c.operate(t)
-	case t.bearer:
+	case t.fail != nil:
 		c.notOffered(t)
 	case t.banner:
 		c.text(http.StatusOK, "Mailgun Magnificent API")
@@ -92,7 +92,8 @@ func (c *call) notOffered(t *target) {
 		c.w.Header().Set("Allow", strings.Join(t.allow, ", "))
 		f = op.Failure{Status: http.StatusMethodNotAllowed, Text: "Method is not allowed for the requested path."}
 	}
-	c.said(f.Status, c.api.cfg.Bearer.Fail(f))
+	c.hintNearest(t)
+	c.said(f.Status, t.fail(f))
 }
 
 func (c *call) hintNearest(t *target) {

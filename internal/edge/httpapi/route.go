@@ -32,25 +32,27 @@ type router struct {
 	routes map[string]map[string]*route // method, pattern
 	ctxs   sync.Pool
 	shapes []shape
-	bearer []string // first segments of the paths of Config.Bearer
+	bearer Dialect // Config.Bearer
+	// words are how operations below /api word errors, by the segment after that.
+	words map[string]func(op.Failure) any
 }
 
 // target is what a request is for.
 type target struct {
 	api    bool
-	route  *route   // nil: no such operation
-	values []string // unescaped path values in the order of the pattern
-	allow  []string // methods of the path when the method was wrong
-	banner bool     // the bare version prefix
-	bearer bool     // no operation of Config.Bearer
-	path   string   // escaped path the search ended with
+	route  *route               // nil: no such operation
+	values []string             // unescaped path values in the order of the pattern
+	allow  []string             // methods of the path when the method was wrong
+	banner bool                 // the bare version prefix
+	fail   func(op.Failure) any // words of the dialect that has no such operation; nil: Mailgun's
+	path   string               // escaped path the search ended with
 
 	rt  *router
 	ctx *chi.Context
 }
 
 func newRouter(ops []op.Op) (*router, error) {
-	rt := &router{mux: chi.NewRouter(), routes: map[string]map[string]*route{}}
+	rt := &router{mux: chi.NewRouter(), routes: map[string]map[string]*route{}, words: map[string]func(op.Failure) any{}}
 	rt.ctxs.New = func() any { return chi.NewRouteContext() }
 	var errList []error
 	seen := map[string]string{}
@@ -83,7 +85,17 @@ func (rt *router) add(o op.Op, seen map[string]string) error {
 	}
 	rt.routes[o.Method][o.Path] = &route{op: o, plan: p, domain: domainParam(o.Path)}
 	rt.shapes = append(rt.shapes, newShape(o))
+	if area, ok := apiArea(o.Path); ok && o.Fail != nil {
+		rt.words[area] = o.Fail
+	}
 	return nil
+}
+
+// apiArea is the segment after /api, by which dialects there are told apart.
+func apiArea(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, "/api/")
+	area, _, _ := strings.Cut(rest, "/")
+	return area, ok
 }
 
 // insert adds the pattern to chi, which panics on one it cannot hold.
@@ -168,8 +180,13 @@ func (rt *router) resolve(r *http.Request) target {
 		t.api = true
 		return t
 	}
-	t.allow, t.bearer = rt.allowed(path), slices.Contains(rt.bearer, first) && bears(r)
-	if t.bearer || first == "api" || t.allow != nil {
+	t.allow = rt.allowed(path)
+	if area, ok := apiArea(path); ok {
+		t.fail = rt.words[area]
+	} else if slices.Contains(rt.bearer.Names, first) && bears(r) {
+		t.fail = rt.bearer.Fail
+	}
+	if t.fail != nil || first == "api" || t.allow != nil {
 		t.api = true
 		return t
 	}

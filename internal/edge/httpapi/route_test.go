@@ -227,13 +227,13 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// TestDialect: what a dialect has and we have not is answered in its words, to callers
-// with a bearer token only.
+// TestDialect: what a dialect has and we have not is answered in its words; at the
+// root, where the panel has pages, to callers with a bearer token only.
 func TestDialect(t *testing.T) {
 	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("panel")) })
 	fail := func(f op.Failure) any { return other{Code: f.Status, Said: f.Text} }
 	a := newAPI(t, Config{Fallback: page, Bearer: Dialect{Names: []string{"emails", "domains"}, Fail: fail},
-		Ops: []op.Op{named("POST", "/emails").WithBearer().WithErrors(fail), named("GET", "/v3/domains")}})
+		Ops: []op.Op{named("POST", "/emails").WithBearer().WithErrors(fail), named("GET", "/v3/domains"), named("POST", "/api/other/send").WithErrors(fail), named("GET", "/api/own")}})
 	for _, c := range []struct {
 		method, path, auth string
 		status             int
@@ -247,6 +247,10 @@ func TestDialect(t *testing.T) {
 		{"GET", "/domains", "Basic YXBpOmtleQ==", 200, "GET /v3/domains"},
 		{"GET", "/elsewhere", "Bearer x", 200, "panel"},
 		{"GET", "/v3/domains", "Bearer x", 200, "GET /v3/domains"},
+		{"GET", "/api/other/send", "", 418, `{"code":405,"said":"Method is not allowed for the requested path."}`},
+		{"POST", "/api/other/none", "", 418, `{"code":404,"said":"The requested endpoint does not exist."}`},
+		{"POST", "/api/own", "", 405, `{"message":"Method Not Allowed"}`},
+		{"GET", "/api/none", "", 404, "404 page not found"},
 	} {
 		r := httptest.NewRequest(c.method, c.path, nil)
 		if c.auth != "" {
