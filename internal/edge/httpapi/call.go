@@ -113,7 +113,7 @@ func (c *call) preflight(t *target) {
 	list := strings.Join(allow, ", ")
 	h.Set("Allow", list)
 	h.Set("Access-Control-Allow-Methods", list)
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, X-Mailgun-On-Behalf-Of, X-Requested-With")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding, Idempotency-Key, X-Batch-Validation, X-Mailgun-On-Behalf-Of, X-Requested-With")
 	h.Set("Access-Control-Max-Age", "600")
 	c.head(http.StatusNoContent)
 }
