@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"encoding/json"
 	"strings"
 
 	"postroad/internal/mail/mime/encword"
@@ -167,7 +168,11 @@ func appendCTE(buf []byte, e encoding) []byte {
 
 // append writes the field with its values; false if none was known.
 func (f *textField) append(buf []byte, lookup Lookup) ([]byte, bool) {
-	out, changed := expandSegments(make([]byte, 0, 128), f.segs, lookup, appendHeaderValue)
+	write := appendHeaderValue
+	if f.object {
+		write = appendStringValue
+	}
+	out, changed := expandSegments(make([]byte, 0, 128), f.segs, lookup, write)
 	if !changed {
 		return buf, false
 	}
@@ -179,6 +184,15 @@ func (f *textField) append(buf []byte, lookup Lookup) ([]byte, bool) {
 		buf = encword.AppendText(buf, col, value)
 	}
 	return append(buf, "\r\n"...), true
+}
+
+// appendStringValue writes a value inside a JSON string.
+func appendStringValue(dst []byte, g segment, v string) []byte {
+	b, err := json.Marshal(v)
+	if err != nil || len(b) < 2 {
+		return dst // cannot be: a Go string always has a JSON form
+	}
+	return appendHeaderValue(dst, g, string(b[1:len(b)-1]))
 }
 
 var lineBreaks = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ", "\x00", " ")

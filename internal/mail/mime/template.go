@@ -45,6 +45,7 @@ type edit struct {
 type textField struct {
 	name    string
 	address bool
+	object  bool // a JSON object: values stand in its strings
 	segs    []segment
 }
 
@@ -180,7 +181,8 @@ func newTextField(f RawField) *textField {
 	if strings.IndexByte(raw, '%') < 0 && !strings.Contains(raw, "=?") {
 		return nil
 	}
-	tf := &textField{name: string(f.Name), address: IsAddressField(string(f.Name))}
+	tf := &textField{name: string(f.Name), address: IsAddressField(string(f.Name)),
+		object: f.Is("X-Mailgun-Variables") || f.Is("X-Mailgun-Template-Variables")}
 	var text string
 	if tf.address && !strings.Contains(raw, `"=?`) {
 		text = encword.DecodeWith(string(f.Value), quoteWord)

@@ -70,6 +70,7 @@ func TestTemplateHeader(t *testing.T) {
 		"To: %recipient_name% <%recipient%>\r\n":                       "To: =?utf-8?q?Alice=2C_A_M=C3=BCller?= <alice@example.com>\r\n",
 		"To: \"%recipient_name%\" <%recipient%>\r\n":                   "To: =?utf-8?q?Alice=2C_=22A=22_M=C3=BCller?= <alice@example.com>\r\n",
 		"To: =?utf-8?q?=25recipient=5Fname%?= <%recipient%>\r\n":       "To: =?utf-8?q?Alice=2C_=22A=22_M=C3=BCller?= <alice@example.com>\r\n",
+		"X-Mailgun-Variables: {\"a\":\"%recipient_name%\"}\r\n":        "X-Mailgun-Variables: {\"a\":\"Alice, \\\"A\\\" =?utf-8?q?M=C3=BCller\"}?=\r\n",
 		"List-Unsubscribe: <%unsubscribe_url%>\r\n":                    "List-Unsubscribe: <https://x/u>\r\n",
 		"X: \xe4 %recipient.x%\r\n":                                    "X: \xe4 %recipient.x%\r\n",
 	} {
