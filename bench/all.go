@@ -23,9 +23,9 @@ type measurement struct {
 func plan(t target, c choice, long bool) []measurement {
 	straight := loopback{messages: 10000, connections: 64, size: 10240}
 	signatures := sign{target: t}
-	through := e2e{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1, dkim: "both"}
-	taking := acceptSMTP{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1}
-	outside := inbound{target: t, choice: c, messages: 3000, connections: 64, size: 10240, runs: 1, idle: 1000, busy: 500}
+	through := e2e{target: t, choice: c, messages: 2000, connections: 64, size: 10240, runs: 1, dkim: "both"}
+	taking := acceptSMTP{target: t, choice: c, messages: 2000, connections: 64, size: 10240, runs: 1}
+	outside := inbound{target: t, choice: c, messages: 2000, connections: 64, size: 10240, runs: 1, idle: 1000, busy: 500}
 	http := bare{target: t, messages: 5000, connections: 64, size: 10240, runs: 1}
 	many := batch{target: t, posts: 20, recipients: 1000, singles: 4000, size: 10240, dkim: "both"}
 	crowd := bulk{target: t, posts: 5, recipients: 10_000}
