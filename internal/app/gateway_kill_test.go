@@ -21,13 +21,11 @@ import (
 // gatewayChild makes the test binary the program, so that it can be killed.
 const gatewayChild = "POSTROAD_GATEWAY_CHILD"
 
-// TestGatewayChild is the program that TestGatewayKilled kills.
-func TestGatewayChild(t *testing.T) {
-	args := os.Getenv(gatewayChild)
-	if args == "" {
-		t.Skip("only as a process of another test")
+func TestMain(m *testing.M) {
+	if args := os.Getenv(gatewayChild); args != "" {
+		os.Exit(cli.Main(cli.Env{Args: strings.Split(args, " "), Stdin: os.Stdin, Stdout: io.Discard, Stderr: os.Stderr, Version: "test"}))
 	}
-	cli.Main(cli.Env{Args: strings.Split(args, " "), Stdin: os.Stdin, Stdout: io.Discard, Stderr: os.Stderr, Version: "test"})
+	os.Exit(m.Run())
 }
 
 // victim is a program that gets killed.
@@ -42,7 +40,7 @@ type victim struct {
 
 func (v *victim) start() {
 	v.t.Helper()
-	v.cmd = exec.Command(os.Args[0], "-test.run=^TestGatewayChild$")
+	v.cmd = exec.Command(os.Args[0])
 	v.cmd.Env = append(os.Environ(), gatewayChild+"="+v.args)
 	v.cmd.Stderr = &v.log
 	if err := v.cmd.Start(); err != nil {
