@@ -200,7 +200,7 @@ func TestGatewayPage(t *testing.T) {
 	blocks := codeBlock.FindAllString(string(page), -1)
 	for _, b := range blocks {
 		b = strings.Replace(b, "URL=http://127.0.0.1:8025", "URL="+s.URL, 1)
-		script += strings.NewReplacer("curl ", "curl -sf ", documentTemplates, templates(t)).Replace(b) + "\n"
+		script += strings.NewReplacer("curl ", "curl -q -sf ", documentTemplates, templates(t)).Replace(b) + "\n"
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
 	cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
