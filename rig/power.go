@@ -184,7 +184,7 @@ type broken struct {
 
 func brokenBuilds() []broken {
 	return []broken{
-		{"bodies are not synced", "internal/base/blob/sync_linux.go", "failed = syscall.Fdatasync(int(fd))", "failed = nil"},
+		{"bodies are not synced", "internal/base/disk/sync_linux.go", "failed = syscall.Fdatasync(int(fd))", "failed = nil"},
 		{"the journal is not synced", "internal/base/db/journal.go", "err = j.file.Sync()", "err = nil"},
 		{"the database is not synced", "internal/base/db/db.go", "synchronous(FULL)", "synchronous(OFF)"},
 	}
